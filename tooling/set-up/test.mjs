@@ -1,0 +1,16 @@
+// `npm test`: everything from a bare machine to the result of the whole test suite.
+import { base, counterparts } from './debian-packages.mjs';
+import { report } from './report.mjs';
+import { build, javascriptPackages, pnpm, say, systemPackages, turbo } from './steps.mjs';
+
+const ci = Boolean(process.env.CI);
+systemPackages(base);
+systemPackages(counterparts, { optional: !ci });
+javascriptPackages();
+build();
+say('types and lint');
+turbo(['typecheck', 'lint'], ['--output-logs=errors-only']);
+pnpm(['run', 'lint:workspace'], { quiet: true });
+say('tests, against real libvirt, qemu and the established tool');
+const exitCode = turbo(['test'], ['--output-logs=new-only', '--continue'], { allowFailure: true });
+process.exitCode = report({ maySkip: !ci }) && exitCode === 0 ? 0 : 1;
