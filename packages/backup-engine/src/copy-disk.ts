@@ -1,0 +1,84 @@
+import { BufferPool } from './buffer-pool.ts';
+import type { ExtentTable } from './extent-table.ts';
+import { FRAME_SIZE, frames } from './frames.ts';
+
+/** Buffers of {@link FRAME_SIZE} that one disk's copy holds: reads in flight, frames in compression, frames to write. */
+const BUFFERS = 12;
+/** Zero frames that may wait for their turn. */
+const ZEROES_QUEUED = 1024;
+
+/** What the copy reads from: an NBD client, or anything that fills a buffer with guest bytes. */
+export interface BlockReader {
+  read(offset: number, buffer: Uint8Array, options?: { signal?: AbortSignal }): Promise<void>;
+}
+
+/** What the copy writes to: a `StreamWriter`. Calls may overlap and take effect in their order. */
+export interface FrameWriter {
+  data(start: number, payload: Uint8Array): Promise<void>;
+  zero(start: number, length: number): Promise<void>;
+}
+
+/**
+ * Copies the runs of `table` from `reader` into `writer`: several reads in flight, frames handed over in ascending
+ * order, each block read once, at most {@link BUFFERS} MiB of them in memory.
+ *
+ * The first failure, of a read, of the writer or of the signal, ends the copy; by the time the promise rejects no
+ * buffer is in use any more.
+ */
+export async function copyDisk(
+  reader: BlockReader,
+  writer: FrameWriter,
+  table: ExtentTable,
+  options: { signal?: AbortSignal; onBytes?: (bytes: number) => void } = {},
+): Promise<void> {
+  const failure = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
+  const pool = new BufferPool(BUFFERS, FRAME_SIZE);
+  const pending = new Set<Promise<void>>();
+  let order: Promise<void> = Promise.resolve();
+  let zeroes = 0;
+
+  const track = (work: Promise<void>): void => {
+    const settled = work
+      .catch((error: unknown) => failure.abort(error))
+      .finally(() => {
+        pending.delete(settled);
+      });
+    pending.add(settled);
+  };
+
+  try {
+    for (const frame of frames(table)) {
+      signal.throwIfAborted();
+      if (frame.kind === 'zero') {
+        order = order.then(() => track(writer.zero(frame.start, frame.length)));
+        // Zero frames take no buffer, which would hold a long row of them back.
+        zeroes += 1;
+        if (zeroes % ZEROES_QUEUED === 0) await order;
+        continue;
+      }
+      const buffer = await pool.acquire(signal);
+      const payload = buffer.subarray(0, frame.length);
+      const reading = reader.read(frame.start, payload, { signal });
+      // The next frame may be handed over as soon as this one was: writer.data keeps the order of its calls.
+      const handOver = order.then(async () => {
+        await reading;
+        const writing = writer.data(frame.start, payload).then(() => {
+          pool.release(buffer);
+          options.onBytes?.(frame.length);
+        });
+        track(writing);
+      });
+      reading.catch(() => undefined);
+      order = handOver.catch((error: unknown) => failure.abort(error));
+    }
+    await order;
+    while (pending.size > 0) await Promise.all(pending);
+    signal.throwIfAborted();
+  } catch (error) {
+    failure.abort(error);
+    await order;
+    while (pending.size > 0) await Promise.all(pending);
+    throw signal.reason;
+  }
+}

@@ -1,0 +1,30 @@
+/** Why a backup run failed; stable, to be matched by programs. */
+export type BackupErrorCode =
+  | 'NO_DISKS'
+  | 'UNKNOWN_DISK'
+  | 'UNSUPPORTED_DISK'
+  | 'DOMAIN_INACTIVE'
+  | 'FOLDER_IN_USE'
+  | 'FOLDER_NOT_EMPTY'
+  | 'NOTHING_TO_INCREMENT'
+  | 'WRONG_DOMAIN'
+  | 'DISKS_CHANGED'
+  | 'BITMAP_LOST'
+  | 'JOB_ACTIVE'
+  | 'EXPORT_MISMATCH'
+  | 'COPY_FAILED'
+  | 'ROLLBACK_FAILED';
+
+/** A backup that could not be made, or not be undone; the message says what happened, to what, and what to do. */
+export class BackupError extends Error {
+  override readonly name = 'BackupError';
+  readonly code: BackupErrorCode;
+  /** The disk's target name, where one disk is to blame. */
+  readonly disk: string | undefined;
+
+  constructor(code: BackupErrorCode, message: string, options: { cause?: unknown; disk?: string } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.disk = options.disk;
+  }
+}
