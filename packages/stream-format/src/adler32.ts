@@ -1,0 +1,53 @@
+import { type Adler32Kernel, KERNEL_BYTES, loadAdler32Kernel } from './adler32-kernel.ts';
+
+const BASE = 65521;
+/** Bytes that plain JavaScript adds before it reduces; sums stay exact well past 32 bits in a double. */
+const ROUND = 4096;
+/** Shorter inputs do not pay for the copy into the kernel's memory. */
+const KERNEL_MINIMUM = 128;
+
+let kernel: Adler32Kernel | undefined | null = null;
+
+/** Adler-32 as zlib and RFC 1950 define it, of bytes that come piece by piece. */
+export class Adler32 {
+  #a = 1;
+  #b = 0;
+
+  update(bytes: Uint8Array): void {
+    if (kernel === null) kernel = loadAdler32Kernel();
+    let position = 0;
+    if (kernel !== undefined && bytes.length >= KERNEL_MINIMUM) {
+      const end = bytes.length - (bytes.length % 32);
+      while (position < end) {
+        const length = Math.min(end - position, KERNEL_BYTES);
+        kernel.memory.set(bytes.subarray(position, position + length));
+        const packed = kernel.update(length, this.#a, this.#b);
+        this.#a = packed & 0xffff;
+        this.#b = packed >>> 16;
+        position += length;
+      }
+    }
+    if (position < bytes.length) this.#updatePlain(bytes, position);
+  }
+
+  /** The checksum so far, 0 … 2^32 − 1; 1 before the first byte. */
+  get value(): number {
+    return this.#b * 65536 + this.#a;
+  }
+
+  #updatePlain(bytes: Uint8Array, from: number): void {
+    let a = this.#a;
+    let b = this.#b;
+    for (let position = from; position < bytes.length; ) {
+      const stop = Math.min(position + ROUND, bytes.length);
+      for (; position < stop; position++) {
+        a += bytes[position] ?? 0;
+        b += a;
+      }
+      a %= BASE;
+      b %= BASE;
+    }
+    this.#a = a;
+    this.#b = b;
+  }
+}

@@ -1,0 +1,130 @@
+import { crc32 } from 'node:zlib';
+import type { ChunkChecksums } from './chunk-checksums.ts';
+import { StreamFormatError } from './errors.ts';
+import type { RandomAccessSource } from './source.ts';
+
+/** Chunks kept for the reads that come after: the end of one frame and the start of the next share a chunk. */
+const CACHE_BYTES = 4 * 1024 * 1024;
+const SMALLEST_CACHE = 4;
+
+/**
+ * A source whose every read is checked: it never gives bytes of a chunk whose checksum differs. Chunks that a read
+ * covers whole are read straight into the caller's buffer; those at its ends go through a small cache.
+ *
+ * Reads reject with StreamFormatError CHECKSUM, `fileOffset` being the start of the damaged chunk.
+ *
+ * @throws StreamFormatError CHECKSUM when the source has not the size that the checksums were made of
+ */
+export function checkedSource(source: RandomAccessSource, chunks: ChunkChecksums): RandomAccessSource {
+  if (source.size !== chunks.fileSize) {
+    throw new StreamFormatError(
+      'CHECKSUM',
+      `The file has ${source.size} bytes, but its checksums were made of ${chunks.fileSize}: it was cut off or changed`,
+      { fileOffset: Math.min(source.size, chunks.fileSize) },
+    );
+  }
+  return new CheckedSource(source, chunks);
+}
+
+class CheckedSource implements RandomAccessSource {
+  readonly size: number;
+  readonly #source: RandomAccessSource;
+  readonly #chunks: ChunkChecksums;
+  /** Least recently used first. A chunk that is being read is shared by all who ask for it. */
+  readonly #cache = new Map<number, Promise<Uint8Array>>();
+  readonly #cacheCount: number;
+
+  constructor(source: RandomAccessSource, chunks: ChunkChecksums) {
+    this.size = source.size;
+    this.#source = source;
+    this.#chunks = chunks;
+    this.#cacheCount = Math.max(SMALLEST_CACHE, Math.floor(CACHE_BYTES / chunks.chunkSize));
+  }
+
+  async read(offset: number, buffer: Uint8Array): Promise<void> {
+    const end = offset + buffer.length;
+    if (!Number.isSafeInteger(offset) || offset < 0 || end > this.size) {
+      throw new StreamFormatError('OUT_OF_RANGE', `Read of ${buffer.length} bytes at ${offset} of ${this.size}`, {
+        fileOffset: offset,
+      });
+    }
+    if (buffer.length === 0) return;
+    const size = this.#chunks.chunkSize;
+    // A chunk counts as whole also when it is the last and the read goes to the end of the file.
+    const firstWhole = Math.ceil(offset / size);
+    const afterWhole = end === this.size ? this.#chunks.count : Math.floor(end / size);
+    if (firstWhole >= afterWhole) {
+      const last = Math.floor((end - 1) / size);
+      const parts = [this.#copyPart(Math.floor(offset / size), offset, buffer)];
+      if (last !== Math.floor(offset / size)) parts.push(this.#copyPart(last, offset, buffer));
+      await settled(parts);
+      return;
+    }
+    const parts: Promise<void>[] = [this.#readWhole(firstWhole, afterWhole, offset, buffer)];
+    if (offset < firstWhole * size) parts.push(this.#copyPart(firstWhole - 1, offset, buffer));
+    if (end > this.#chunkEnd(afterWhole - 1)) parts.push(this.#copyPart(afterWhole, offset, buffer));
+    await settled(parts);
+  }
+
+  #chunkEnd(chunk: number): number {
+    return Math.min((chunk + 1) * this.#chunks.chunkSize, this.size);
+  }
+
+  /** Reads the chunks `first` … `after` − 1 into their place in `buffer`, which begins at `offset`, and checks them. */
+  async #readWhole(first: number, after: number, offset: number, buffer: Uint8Array): Promise<void> {
+    const start = first * this.#chunks.chunkSize;
+    const place = buffer.subarray(start - offset, this.#chunkEnd(after - 1) - offset);
+    await this.#source.read(start, place);
+    for (let chunk = first; chunk < after; chunk++) {
+      const from = chunk * this.#chunks.chunkSize;
+      this.#check(chunk, place.subarray(from - start, this.#chunkEnd(chunk) - start));
+    }
+  }
+
+  /** Copies what `buffer`, which begins at `offset`, has of a chunk. */
+  async #copyPart(chunk: number, offset: number, buffer: Uint8Array): Promise<void> {
+    const bytes = await this.#cached(chunk);
+    const start = chunk * this.#chunks.chunkSize;
+    const from = Math.max(offset, start);
+    const to = Math.min(offset + buffer.length, start + bytes.length);
+    buffer.set(bytes.subarray(from - start, to - start), from - offset);
+  }
+
+  #cached(chunk: number): Promise<Uint8Array> {
+    const known = this.#cache.get(chunk);
+    this.#cache.delete(chunk);
+    const bytes = known ?? this.#load(chunk);
+    this.#cache.set(chunk, bytes);
+    if (known === undefined) {
+      bytes.catch(() => {
+        if (this.#cache.get(chunk) === bytes) this.#cache.delete(chunk); // a failed read may be tried again
+      });
+      const [oldest] = this.#cache.keys();
+      if (this.#cache.size > this.#cacheCount && oldest !== undefined) this.#cache.delete(oldest);
+    }
+    return bytes;
+  }
+
+  async #load(chunk: number): Promise<Uint8Array> {
+    const start = chunk * this.#chunks.chunkSize;
+    const bytes = new Uint8Array(this.#chunkEnd(chunk) - start);
+    await this.#source.read(start, bytes);
+    this.#check(chunk, bytes);
+    return bytes;
+  }
+
+  #check(chunk: number, bytes: Uint8Array): void {
+    if (crc32(bytes) === this.#chunks.crc(chunk)) return;
+    const fileOffset = chunk * this.#chunks.chunkSize;
+    throw new StreamFormatError(
+      'CHECKSUM',
+      `The file is damaged between byte ${fileOffset} and byte ${fileOffset + bytes.length}: the checksum differs`,
+      { fileOffset },
+    );
+  }
+}
+
+/** Waits until every part has ended, so that none writes to the buffer later; then rejects with the first error. */
+async function settled(parts: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(parts)) if (result.status === 'rejected') throw result.reason;
+}

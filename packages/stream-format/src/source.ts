@@ -1,0 +1,26 @@
+/** A stream file that can be read at any offset. */
+export interface RandomAccessSource {
+  /** Size of the file, in bytes. */
+  readonly size: number;
+  /** Fills the whole buffer from `offset`, or rejects. Never called for bytes past `size`. */
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+}
+
+/** Where a stream file is written to. */
+export interface Sink {
+  /** Appends all chunks in order, or rejects. The buffers may be used again once it resolves. */
+  write(chunks: readonly Uint8Array[]): Promise<void>;
+}
+
+/** A source over bytes in memory. The bytes are not copied. */
+export function bytesSource(bytes: Uint8Array): RandomAccessSource {
+  return {
+    size: bytes.length,
+    async read(offset, buffer) {
+      if (offset < 0 || offset + buffer.length > bytes.length) {
+        throw new RangeError(`Read of ${buffer.length} bytes at ${offset}, past the end at ${bytes.length}`);
+      }
+      buffer.set(bytes.subarray(offset, offset + buffer.length));
+    },
+  };
+}
