@@ -26,7 +26,9 @@ export const counterparts = [
   { program: 'busybox', debian: 'busybox-static' },
 ];
 
-const programFolders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
+/** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */
+const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'));
+const programFolders = [...path, '/usr/local/sbin', '/usr/sbin', '/sbin'];
 const libraryFolders = ['/usr/lib', '/usr/lib64', '/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu'];
 
 /** The entries of `needs` that this machine does not meet. */

@@ -81,7 +81,9 @@ export function build() {
 
 /** Runs turbo tasks, two at a time; returns turbo's exit code when `allowFailure` is set. */
 export function turbo(tasks, options = [], { allowFailure = false } = {}) {
-  return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], { allowFailure });
+  return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], {
+    allowFailure,
+  });
 }
 
 function nodeVersion() {

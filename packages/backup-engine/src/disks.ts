@@ -56,7 +56,7 @@ export function chooseDisks(all: readonly DiskDescription[], selection: DiskSele
 function leftOut(disk: DiskDescription): string | null {
   if (disk.device === 'cdrom' || disk.device === 'floppy') return `it is a ${disk.device} drive`;
   if (disk.device === 'lun') return 'it is a LUN passed through to the guest';
-  if (disk.format === 'raw') return 'it is a raw image, which cannot carry a dirty bitmap';
+  if (disk.format === 'raw' && disk.type !== 'network') return 'it is a raw image, which cannot carry a dirty bitmap';
   return null;
 }
 

@@ -6,7 +6,8 @@ import { TestKitError } from './errors.ts';
 /** PATH with the sbin folders, which an ordinary user of Debian does not have. */
 export const searchPath: string = [
   ...new Set([
-    ...(process.env.PATH ?? '').split(delimiter),
+    // Not node_modules/.bin: commands of ours have the names of the established ones.
+    ...(process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules')),
     '/usr/local/sbin',
     '/usr/sbin',
     '/sbin',

@@ -1,0 +1,93 @@
+import { join } from 'node:path';
+import { type BackupEvent, type BackupRequest, runBackup } from '@virtnbd/backup-engine';
+import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
+import { LocalHost } from '@virtnbd/host';
+import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+
+/** The values of the command's flags. */
+export interface BackupFlags {
+  readonly domain: string;
+  readonly level: BackupRequest['level'];
+  /** Absolute. */
+  readonly output: string;
+  readonly include: string | undefined;
+  readonly exclude: string | undefined;
+  readonly compress: number | undefined;
+  readonly worker: number | undefined;
+  readonly uri: string | undefined;
+  readonly scratchdir: string;
+  readonly socketfile: string | undefined;
+  readonly 'freeze-mountpoint': string | undefined;
+  readonly 'allow-plaintext': boolean;
+}
+
+/** Runs the engine, and shows what it tells. */
+export async function backup(
+  flags: BackupFlags,
+  session: Session,
+  writer: { name: string; version: string },
+): Promise<void> {
+  const { log, signal } = session;
+  const host = new LocalHost();
+  const uri = flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
+  const show = presenter(session);
+  const since = performance.now();
+  const result = await runBackup(requestOf(flags), {
+    host,
+    connect: () => LibvirtConnection.open(uri),
+    writer,
+    signal,
+    onEvent: show,
+    onFolder: (name) => log.attachFile(host.files, join(flags.output, name)),
+  });
+  const saved = result.disks.reduce((sum, { fileSize }) => sum + fileSize, 0);
+  const seconds = ((performance.now() - since) / 1000).toFixed(1);
+  log.info(`restore point ${result.point}: ${formatBytes(saved)} in ${seconds} s, in ${result.folder}`);
+}
+
+function requestOf(flags: BackupFlags): BackupRequest {
+  const { include, exclude, worker, socketfile } = flags;
+  const mountpoints = flags['freeze-mountpoint'];
+  return {
+    domain: flags.domain,
+    level: flags.level,
+    folder: flags.output,
+    selection: {
+      ...(include !== undefined && { include: include.split(',') }),
+      ...(exclude !== undefined && { exclude: exclude.split(',') }),
+      allowPlaintext: flags['allow-plaintext'],
+    },
+    compress: flags.compress !== undefined,
+    scratchFolder: flags.scratchdir,
+    ...(worker !== undefined && { workers: worker }),
+    ...(socketfile !== undefined && { socketPath: socketfile }),
+    ...(mountpoints !== undefined && { freezeMountpoints: mountpoints.split(',') }),
+  };
+}
+
+/** Turns events into lines and bars, one bar a disk. */
+function presenter({ log, progress }: Session): (event: BackupEvent) => void {
+  const tasks = new Map<string, ProgressTask>();
+  return (event) => {
+    switch (event.type) {
+      case 'step':
+        return log.debug(`step: ${event.step}`);
+      case 'info':
+        return log.info(event.message);
+      case 'warning':
+        return log.warn(event.message);
+      case 'disk': {
+        const { disk, dataBytes, zeroBytes, virtualSize } = event;
+        const sizes = `${formatBytes(dataBytes)} of data, ${formatBytes(zeroBytes)} of zeroes`;
+        log.info(`disk ${disk} of ${formatBytes(virtualSize)}: ${sizes} to save`);
+        tasks.set(disk, progress.task(disk, dataBytes));
+        return;
+      }
+      case 'progress':
+        return tasks.get(event.disk)?.add(event.bytes);
+      case 'disk-done':
+        tasks.get(event.disk)?.finish();
+        return log.info(`disk ${event.disk}: saved as ${event.file}, ${formatBytes(event.fileSize)}`);
+    }
+  };
+}

@@ -1,0 +1,81 @@
+import { resolve } from 'node:path';
+import { Flags } from '@oclif/core';
+import { BaseCommand, type CommandFlags, quietFlag, type Session, UsageError } from '@virtnbd/cli-kit';
+
+/** `virtnbdbackup`: flags in, the engine's events out. */
+export default class Backup extends BaseCommand<typeof Backup> {
+  static override summary = 'Back up a running virtual machine, whole or what has changed, while it runs.';
+  static override description = `The first backup of a VM is a full one: it saves every disk and begins a chain of checkpoints. Each further
+increment saves what has changed since the one before, into the same folder. A copy stands alone and leaves
+checkpoints as they are. virtnbdrestore brings any of these points back.
+
+Exit codes: 0 done and exact; 1 failed, nothing half-done is left; 2 wrong usage, or warnings under --strict;
+128 + n ended by signal n.`;
+  static override examples = [
+    { description: 'begin a chain', command: '<%= config.bin %> -d vm1 -l full -o /backup/vm1' },
+    { description: 'save what has changed since', command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1' },
+    { description: 'a compressed copy without disk vdb', command: '<%= config.bin %> -d vm1 -o /backup/vm1-copy -z -x vdb' },
+    { description: 'a VM of your own user', command: '<%= config.bin %> -U qemu:///session -d vm1 -l full -o ~/vm1' },
+  ];
+  static override established = [
+    ...['domain', 'level', 'output', 'include', 'exclude', 'compress', 'worker', 'uri', 'scratchdir', 'socketfile'],
+    ...['freeze-mountpoint', 'strict', 'quiet'],
+  ];
+  static override bareValues = { compress: '2' };
+  static override flags = {
+    domain: Flags.string({ char: 'd', description: 'name or uuid of the VM', required: true, helpValue: 'VM' }),
+    level: Flags.option({
+      char: 'l',
+      description: 'full: everything, begins a chain; inc: changes since the last; copy: everything, no checkpoint',
+      options: ['copy', 'full', 'inc'] as const,
+      default: 'copy',
+    })(),
+    output: Flags.string({ char: 'o', description: 'the backup folder', required: true, helpValue: 'DIR' }),
+    include: Flags.string({ char: 'i', description: 'save only these disks', helpValue: 'vda,vdb' }),
+    exclude: Flags.string({ char: 'x', description: 'do not save these disks', helpValue: 'vdb' }),
+    compress: Flags.integer({
+      char: 'z',
+      description: 'compress with LZ4; a level is accepted, all levels give the same',
+      helpValue: '[LEVEL]',
+      min: 0,
+      max: 16,
+    }),
+    worker: Flags.integer({ char: 'w', description: 'disks saved at the same time', helpValue: 'N', min: 1 }),
+    uri: Flags.string({
+      char: 'U',
+      description: 'libvirt to connect to; qemu:///system as root, qemu:///session otherwise',
+      env: 'LIBVIRT_DEFAULT_URI',
+    }),
+    'freeze-mountpoint': Flags.string({
+      char: 'F',
+      description: "the guest's file systems to freeze; all of them by default",
+      helpValue: '/mnt,/var',
+    }),
+    scratchdir: Flags.string({
+      description: 'where qemu keeps what the guest overwrites meanwhile',
+      default: '/var/tmp',
+      helpValue: 'DIR',
+    }),
+    socketfile: Flags.string({
+      char: 'f',
+      description: "the job's socket; /var/tmp/virtnbdbackup.PID by default",
+      helpValue: 'PATH',
+    }),
+    'allow-plaintext': Flags.boolean({ description: 'save encrypted disks, decrypted' }),
+    strict: Flags.boolean({ char: 'e', description: 'exit with 2 when there was a warning', helpGroup: 'LOGGING' }),
+    quiet: quietFlag,
+  };
+
+  protected override async perform(flags: CommandFlags<typeof Backup>, session: Session): Promise<undefined> {
+    if (flags.output === '-') throw new UsageError('output to a pipe (-o -) is not supported yet; name a folder');
+    if (flags.include !== undefined && flags.exclude !== undefined)
+      throw new UsageError('-i names the disks to save, -x those not to: give one of them');
+    // Loaded here, so that --help does not wait for it.
+    const { backup } = await import('./backup.ts');
+    await backup({ ...flags, output: resolve(flags.output) }, session, {
+      name: this.config.bin,
+      version: this.config.version,
+    });
+    return undefined;
+  }
+}

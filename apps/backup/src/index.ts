@@ -1,0 +1,1 @@
+export { default as BackupCommand } from './command.ts';

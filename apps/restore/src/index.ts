@@ -1,0 +1,1 @@
+export { default as RestoreCommand } from './command.ts';

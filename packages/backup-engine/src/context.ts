@@ -1,0 +1,62 @@
+import type { Writer } from '@virtnbd/backup-set';
+import type { Host } from '@virtnbd/host';
+import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import type { DiskSelection } from './disks.ts';
+import type { BackupListener } from './events.ts';
+
+/** Levels that a run can have. */
+export type BackupLevel = 'copy' | 'full' | 'inc';
+
+/** What is to be backed up, and where to. */
+export interface BackupRequest {
+  /** Name or uuid of the VM, which must be running or paused. */
+  readonly domain: string;
+  readonly level: BackupLevel;
+  /** The backup folder, an absolute path; made, with mode 0700, when it is not there. */
+  readonly folder: string;
+  readonly selection?: DiskSelection;
+  /** Whether payloads are compressed (LZ4). */
+  readonly compress?: boolean;
+  /** Disks copied at the same time, 1 or more; all of them, but at most {@link MAX_WORKERS}, when absent. */
+  readonly workers?: number;
+  /** Where qemu keeps what the guest overwrites meanwhile; `/var/tmp` when absent. */
+  readonly scratchFolder?: string;
+  /** The job's socket; `/var/tmp/virtnbdbackup.PID` when absent. */
+  readonly socketPath?: string;
+  /** Mount points of the guest to freeze; all when absent. */
+  readonly freezeMountpoints?: readonly string[];
+}
+
+/** More disks at once do not make a copy faster; each holds its share of the memory. */
+export const MAX_WORKERS = 4;
+
+/** The world that a run works in. */
+export interface BackupContext {
+  readonly host: Host;
+  /** Opens a connection to the libvirt that has the VM. Called more than once. */
+  connect(): Promise<LibvirtConnection>;
+  /** Who writes: goes into headers and manifests. */
+  readonly writer: Writer;
+  /** A folder that all runs on this libvirt share, for the VM's lock; `/var/tmp` when absent. */
+  readonly lockFolder?: string;
+  readonly onEvent?: BackupListener;
+  /** Called once the folder is there and locked, with the name that the run's log file should have in it. */
+  readonly onFolder?: (logFile: string) => Promise<void>;
+  /** Ends the run: the job ends, the guest is thawed, checkpoint and files are rolled back. */
+  readonly signal?: AbortSignal;
+}
+
+/** A committed restore point. Sizes are in bytes. */
+export interface BackupResult {
+  readonly point: string;
+  readonly level: BackupLevel;
+  readonly folder: string;
+  readonly disks: readonly {
+    readonly disk: string;
+    readonly file: string;
+    readonly fileSize: number;
+    readonly virtualSize: number;
+    readonly dataBytes: number;
+    readonly zeroBytes: number;
+  }[];
+}

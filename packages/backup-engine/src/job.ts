@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  buildBackupXml,
+  buildCheckpointXml,
+  type DiskDescription,
+  LibvirtError,
+  parseBackupJob,
+} from '@virtnbd/libvirt-ops';
+import type { SavedDisk } from './disks.ts';
+import { BackupError } from './errors.ts';
+
+/** How long an aborted job may take until libvirt has forgotten it, milliseconds. */
+const END_TIMEOUT_MS = 60_000;
+
+/** Devices that libvirt would save unless told not to. */
+const WRITABLE: readonly string[] = ['disk', 'lun'];
+
+/** The part of a libvirt connection that starts and ends jobs. */
+export interface JobControl {
+  backupBegin(uuid: string, backupXml: string, options?: { checkpointXml?: string }): Promise<void>;
+  backupXml(uuid: string): Promise<string>;
+  abortJob(uuid: string): Promise<void>;
+}
+
+/** What a run asks libvirt for: a pull-mode job, and a checkpoint at the same moment. */
+export interface JobPlan {
+  readonly socketPath: string;
+  /** Where qemu keeps what the guest overwrites while the job runs: one file a disk. */
+  readonly scratchFiles: ReadonlyMap<string, string>;
+  /** The checkpoint since which blocks are dirty; null for a whole backup. */
+  readonly incremental: string | null;
+  /** The checkpoint to create; null for a copy. */
+  readonly checkpoint: { readonly name: string; readonly description: string } | null;
+}
+
+/** The name under which a disk's dirty bitmap is exported. */
+export function exportBitmap(target: string): string {
+  return `dirty-${target}`;
+}
+
+/** The backup and the checkpoint XML of a run; disks that it does not save take no part in either. */
+export function jobXml(
+  plan: JobPlan,
+  saved: readonly SavedDisk[],
+  all: readonly DiskDescription[],
+): { backupXml: string; checkpointXml: string | null } {
+  const isSaved = (target: string): boolean => saved.some((disk) => disk.target === target);
+  // libvirt knows only disks with a medium that can be written; others must not be named.
+  const others = all.filter((disk) => !isSaved(disk.target) && WRITABLE.includes(disk.device) && !disk.readonly);
+  const backupXml = buildBackupXml({
+    socketPath: plan.socketPath,
+    ...(plan.incremental !== null && { incremental: plan.incremental }),
+    disks: [
+      ...saved.map(({ target }) => ({
+        target,
+        backup: true,
+        exportName: target,
+        scratchFile: plan.scratchFiles.get(target) ?? '',
+        ...(plan.incremental !== null && { exportBitmap: exportBitmap(target) }),
+      })),
+      ...others.map(({ target }) => ({ target, backup: false })),
+    ],
+  });
+  const { checkpoint } = plan;
+  if (checkpoint === null) return { backupXml, checkpointXml: null };
+  const disks = [...saved, ...others].map(({ target }) => ({ target, checkpoint: isSaved(target) }));
+  return { backupXml, checkpointXml: buildCheckpointXml({ ...checkpoint, disks }) };
+}
+
+/**
+ * The socket of the VM's backup job; null when it has no job, or none that listens on a unix socket.
+ *
+ * @throws LibvirtError when libvirt cannot tell
+ */
+export async function jobSocket(libvirt: JobControl, uuid: string): Promise<string | null> {
+  const xml = await runningJob(libvirt, uuid);
+  return xml === null ? null : (await parseBackupJob(xml)).socketPath;
+}
+
+/** Whether the VM has a backup job, ours or another's. */
+export async function hasJob(libvirt: JobControl, uuid: string): Promise<boolean> {
+  return (await runningJob(libvirt, uuid)) !== null;
+}
+
+/**
+ * Ends the VM's backup job if it is the one on `socketPath`, and waits until libvirt has forgotten it: only then are
+ * its scratch files gone, and another job can begin. Another's job is left alone. No error when there is none, or when
+ * the VM is off, which ends its job.
+ */
+export async function endJob(libvirt: JobControl, uuid: string, socketPath: string): Promise<void> {
+  if ((await jobSocket(libvirt, uuid)) !== socketPath) return;
+  await unlessGone(() => libvirt.abortJob(uuid));
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  for (let pause = 2; await hasJob(libvirt, uuid); pause = Math.min(pause * 2, 200)) {
+    if (performance.now() > deadline)
+      throw new BackupError(
+        'JOB_ACTIVE',
+        `the backup job does not end; look at it with: virsh domjobinfo ${uuid}, end it with: virsh domjobabort ${uuid}`,
+      );
+    await sleep(pause);
+  }
+}
+
+async function runningJob(libvirt: JobControl, uuid: string): Promise<string | null> {
+  return (await unlessGone(() => libvirt.backupXml(uuid))) ?? null;
+}
+
+/** undefined where libvirt says that there is no such job, or that the VM is off. */
+async function unlessGone<T>(call: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    const gone = ['NO_DOMAIN_BACKUP', 'OPERATION_INVALID', 'NO_DOMAIN'];
+    if (error instanceof LibvirtError && gone.includes(error.code)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+import type { BackupSet, DomainIdentity, RestorePoint } from '@virtnbd/backup-set';
+import type { DiskDescription } from '@virtnbd/libvirt-ops';
+import type { BackupLevel } from './context.ts';
+import type { SavedDisk } from './disks.ts';
+import { BackupError } from './errors.ts';
+import type { SourceImage } from './source-image.ts';
+
+/** A disk that will be saved, and what is known of its image. */
+export interface PlannedDisk extends SavedDisk, SourceImage {}
+
+/** Everything that a run has decided before it changes anything. */
+export interface RunPlan {
+  readonly level: BackupLevel;
+  readonly domain: DomainIdentity;
+  /** Id of the new restore point: the checkpoint's name, or `copy`. */
+  readonly point: string;
+  /** The checkpoint to create; null for a copy. */
+  readonly checkpoint: string | null;
+  /** The checkpoint since which changes are saved, which is also the parent point; null for a whole backup. */
+  readonly incremental: string | null;
+  /** Checkpoints of an older chain that a full removes. */
+  readonly superseded: readonly string[];
+  readonly disks: readonly PlannedDisk[];
+  /** All disks of the VM. */
+  readonly allDisks: readonly DiskDescription[];
+  readonly domainXml: string;
+}
+
+/** The part of a folder's state that a plan goes by. */
+export type FolderState = Pick<BackupSet, 'folder' | 'points' | 'problems'>;
+
+/**
+ * Whether the folder can take a backup of this level.
+ *
+ * @throws BackupError FOLDER_NOT_EMPTY (full, copy), FOLDER_IN_USE, WRONG_DOMAIN, NOTHING_TO_INCREMENT (inc)
+ */
+export function checkFolder(level: BackupLevel, domain: DomainIdentity, set: FolderState): void {
+  const stranger = set.points.find(({ manifest }) => manifest !== null && manifest.domain.uuid !== domain.uuid);
+  if (stranger?.manifest)
+    throw new BackupError(
+      'WRONG_DOMAIN',
+      `${set.folder} holds backups of the VM ${stranger.manifest.domain.name} (${stranger.manifest.domain.uuid}), ` +
+        `not of ${domain.name} (${domain.uuid}); give each VM a folder of its own`,
+    );
+  const unfinished = set.problems.filter(({ code }) => code === 'UNFINISHED').flatMap(({ files }) => files);
+  if (unfinished.length > 0)
+    throw new BackupError(
+      'FOLDER_IN_USE',
+      `${set.folder} holds what another tool's interrupted run left: ${unfinished.join(', ')}; remove these files, ` +
+        'or use another folder',
+    );
+  if (level === 'inc') {
+    if (set.points.some((point) => point.level === 'full')) return;
+    throw new BackupError(
+      'NOTHING_TO_INCREMENT',
+      `${set.folder} holds no full backup to start from; make one with: -l full`,
+    );
+  }
+  const used = set.points[0]?.disks[0]?.file ?? set.problems.find(({ severity }) => severity === 'error')?.files[0];
+  if (used === undefined) return;
+  throw new BackupError(
+    'FOLDER_NOT_EMPTY',
+    `${set.folder} already holds a backup (${used}); a ${level} needs a folder of its own: use a new one`,
+  );
+}
+
+/**
+ * Whether every disk can take part at this level: a checkpoint needs qcow2 version 3, and an increment needs, for each
+ * disk, the parent point's data of the same disk in the same size.
+ *
+ * @param parent the point to go on from; null for full and copy
+ * @throws BackupError UNSUPPORTED_DISK, DISKS_CHANGED
+ */
+export function checkDisks(level: BackupLevel, disks: readonly PlannedDisk[], parent: RestorePoint | null): void {
+  for (const disk of disks) {
+    const { target, source, compat, virtualSize } = disk;
+    if (level !== 'copy' && compat === '0.10')
+      throw new BackupError(
+        'UNSUPPORTED_DISK',
+        `disk ${target} is a qcow2 image of version 2, which cannot keep a dirty bitmap: only level copy works; with ` +
+          `the VM off, convert it: qemu-img amend -f qcow2 -o compat=1.1 ${source}`,
+        { disk: target },
+      );
+    if (parent === null) continue;
+    const before = parent.disks.find((known) => known.disk === target);
+    if (before?.virtualSize === virtualSize) continue;
+    const change = before ? `was resized from ${before.virtualSize} to ${virtualSize} bytes` : 'is not in it';
+    throw new BackupError(
+      'DISKS_CHANGED',
+      `disk ${target} ${change} since the restore point ${parent.id}; make a full backup into a new folder` +
+        (before ? '' : `, or leave the disk out: -x ${target}`),
+      { disk: target },
+    );
+  }
+  if (parent === null) return;
+  const gone = parent.disks.find(({ disk, kind }) => kind === 'stream' && !disks.some(({ target }) => target === disk));
+  if (gone)
+    throw new BackupError(
+      'DISKS_CHANGED',
+      `disk ${gone.disk} is in the restore point ${parent.id} but not in this backup: later increments could not ` +
+        'restore it; save the same disks as before, or make a full backup into a new folder',
+      { disk: gone.disk },
+    );
+}

@@ -1,0 +1,108 @@
+import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/backup-set';
+import {
+  acceptPlan,
+  type CheckpointPlan,
+  type DomainCheckpoint,
+  planCheckpoints,
+  readCheckpoints,
+  redefineMissing,
+} from '@virtnbd/checkpoint-store';
+import type { Host } from '@virtnbd/host';
+import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
+import type { BackupRequest } from './context.ts';
+import { chooseDisks } from './disks.ts';
+import { BackupError } from './errors.ts';
+import type { BackupListener } from './events.ts';
+import { hasJob } from './job.ts';
+import { checkDisks, checkFolder, type PlannedDisk, type RunPlan } from './plan.ts';
+import { inspectSource } from './source-image.ts';
+
+interface PrepareOptions {
+  readonly tell: BackupListener;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Every check that can fail before anything is changed, and what follows from what it found.
+ *
+ * The one exception is a checkpoint that libvirt has forgotten and whose bitmap is still there: it is defined again, as
+ * only then can be told whether an increment can start from it.
+ */
+export async function prepare(
+  host: Host,
+  libvirt: LibvirtConnection,
+  domain: DomainIdentity,
+  request: BackupRequest,
+  { tell, signal }: PrepareOptions,
+): Promise<RunPlan> {
+  const { level, folder } = request;
+  const domainXml = await libvirt.domainXml(domain.uuid);
+  const description = await parseDomain(domainXml);
+  const choice = chooseDisks(description.disks, request.selection);
+  for (const message of choice.notes) tell({ type: 'info', message });
+  const set = await BackupSet.open(host, folder);
+  checkFolder(level, domain, set);
+  if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
+  const checkpoints = await decide(libvirt, domain.uuid, level, set, tell);
+  const parent = requireParent(set, checkpoints);
+  const disks: PlannedDisk[] = [];
+  for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(host, disk, signal)) });
+  checkDisks(level, disks, parent);
+  return {
+    level,
+    domain,
+    point: checkpoints.create ?? 'copy',
+    checkpoint: checkpoints.create,
+    incremental: checkpoints.parent?.name ?? null,
+    superseded: checkpoints.remove,
+    disks,
+    allDisks: description.disks,
+    domainXml,
+  };
+}
+
+function jobActive({ name }: DomainIdentity): BackupError {
+  return new BackupError(
+    'JOB_ACTIVE',
+    `the VM ${name} has a backup job already; wait until it ends, or look at it with: virsh domjobinfo ${name}`,
+  );
+}
+
+async function decide(
+  libvirt: LibvirtConnection,
+  uuid: string,
+  level: BackupRequest['level'],
+  set: BackupSet,
+  tell: BackupListener,
+): Promise<CheckpointPlan> {
+  const stored = set.storedCheckpoints;
+  const plan = (domain: DomainCheckpoint[]) =>
+    acceptPlan(planCheckpoints({ level, domain, recorded: set.checkpoints, stored: stored.map(({ name }) => name) }));
+  const first = plan(await readCheckpoints(libvirt, uuid));
+  if (first.kind !== 'redefine') return first;
+  const names = first.checkpoints.join(', ');
+  tell({ type: 'warning', message: `libvirt has forgotten the checkpoints ${names}; they are defined again` });
+  const wanted = stored.filter(({ name }) => first.checkpoints.includes(name));
+  const { failed } = await redefineMissing(libvirt, uuid, wanted);
+  if (failed !== null) throw bitmapLost(failed.name, failed.error);
+  const second = plan(await readCheckpoints(libvirt, uuid));
+  if (second.kind === 'redefine') throw bitmapLost(names, undefined);
+  return second;
+}
+
+/** What a backup that cannot start from its parent says. */
+export function bitmapLost(checkpoint: string, cause: unknown): BackupError {
+  return new BackupError(
+    'BITMAP_LOST',
+    `the VM's disks no longer know what has changed since ${checkpoint}, so nothing can be saved incrementally; make a ` +
+      'full backup into a new folder',
+    { cause },
+  );
+}
+
+/** The parent point must be one that can be restored: an increment upon a broken chain would be worth nothing. */
+function requireParent(set: BackupSet, { parent }: CheckpointPlan): RestorePoint | null {
+  if (parent === null) return null;
+  set.chain(parent.name);
+  return set.point(parent.name);
+}

@@ -1,0 +1,61 @@
+import type { DomainIdentity, Recovery } from '@virtnbd/backup-set';
+import { logFileName, recover, SetLock, VmLock } from '@virtnbd/backup-set';
+import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
+import { BackupError } from './errors.ts';
+import type { BackupListener, BackupStep } from './events.ts';
+import { prepare } from './prepare.ts';
+import { settle } from './recovery.ts';
+import { makePoint } from './transaction.ts';
+
+/**
+ * Makes one backup of one VM. Resolves when the restore point is committed, the job has ended and nothing but the point
+ * is left. In every other case it rejects, and then, unless the message says otherwise, nothing has changed: the next
+ * increment starts from where this one would have.
+ *
+ * On abort it rejects with the signal's reason, after the job has ended, the guest is thawed and all is rolled back.
+ *
+ * @throws BackupError, and the errors of the packages it works with: LibvirtError, NbdError, HostError, BackupSetError,
+ *   CheckpointStoreError, StreamFormatError
+ */
+export async function runBackup(request: BackupRequest, context: BackupContext): Promise<BackupResult> {
+  const tell: BackupListener = (event) => context.onEvent?.(event);
+  const step = (name: BackupStep): void => tell({ type: 'step', step: name });
+  const signal = context.signal ?? new AbortController().signal;
+  signal.throwIfAborted();
+  // Two, so that the guest can be thawed and the job ended while a call blocks the other.
+  await using libvirt = await context.connect();
+  await using second = await context.connect();
+  step('connected');
+  const { domain, running } = await lookUp(libvirt, request.domain);
+  const { host } = context;
+  await host.files.makeFolder(request.folder, { recursive: true });
+  await using _setLock = await SetLock.acquire(host, request.folder, { signal });
+  await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', domain.uuid, { signal });
+  await context.onFolder?.(logFileName(request.level, new Date()));
+  step('locked');
+  for (const recovery of await recover(host, request.folder)) {
+    tell({ type: 'warning', message: recoveryNote(recovery) });
+    await settle(host, libvirt, recovery);
+  }
+  step('recovered');
+  signal.throwIfAborted();
+  const plan = await prepare(host, libvirt, domain, request, { tell, signal });
+  step('planned');
+  return makePoint({ context, libvirt, second, signal, tell }, request, plan, running);
+}
+
+async function lookUp(libvirt: LibvirtConnection, name: string): Promise<{ domain: DomainIdentity; running: boolean }> {
+  const { uuid, name: known, state, active } = await libvirt.lookup(name);
+  if (active) return { domain: { name: known, uuid }, running: state === 'running' };
+  throw new BackupError(
+    'DOMAIN_INACTIVE',
+    `the VM ${known} is off, and backups of a VM that is off are not supported yet; start it: virsh start ${known}`,
+  );
+}
+
+function recoveryNote({ action, point }: Recovery): string {
+  return action === 'rolled-forward'
+    ? `an earlier run was interrupted after it had committed ${point}; its last steps are done now`
+    : `an earlier run was interrupted before it had committed ${point}; what it left is removed now`;
+}

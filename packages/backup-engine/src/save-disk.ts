@@ -1,0 +1,103 @@
+import { dataFileName, type SetTransaction, type Writer } from '@virtnbd/backup-set';
+import { NbdClient } from '@virtnbd/nbd-client';
+import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
+import type { BackupResult } from './context.ts';
+import { copyDisk } from './copy-disk.ts';
+import { BackupError } from './errors.ts';
+import type { BackupListener } from './events.ts';
+import { ALLOCATION, collectExtents } from './extents.ts';
+import { exportBitmap } from './job.ts';
+import type { PlannedDisk, RunPlan } from './plan.ts';
+
+interface SaveOptions {
+  readonly socketPath: string;
+  readonly compress: boolean;
+  readonly writer: Writer;
+  readonly created: Date;
+  readonly tell: BackupListener;
+  readonly signal: AbortSignal;
+}
+
+/** Saves one disk: its extents, then its blocks, from the job's export into the `.partial` of its data file. */
+export async function saveDisk(
+  transaction: SetTransaction,
+  plan: RunPlan,
+  disk: PlannedDisk,
+  options: SaveOptions,
+): Promise<BackupResult['disks'][number]> {
+  const { tell, signal } = options;
+  const { target, virtualSize } = disk;
+  const contexts = contextsOf(plan, target);
+  const client = await NbdClient.connect(
+    { path: options.socketPath },
+    { exportName: target, metaContexts: contexts, signal },
+  );
+  try {
+    requireExport(client, disk, contexts);
+    const incremental = plan.incremental !== null;
+    const table = await collectExtents(client.extents({ contexts, signal }), {
+      target,
+      size: virtualSize,
+      incremental,
+    });
+    const { dataBytes, zeroBytes } = table;
+    tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
+    const file = dataFileOf(plan, target);
+    await using out = await transaction.createData(file);
+    const writer = new StreamWriter(out, header(plan, disk, dataBytes, options), {
+      compression: options.compress ? 'lz4' : undefined,
+    });
+    await writer.start();
+    await copyDisk(client, writer, table, {
+      signal,
+      onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
+    });
+    const { size, adler32, chunks } = await writer.finish();
+    await out.close();
+    await client.close();
+    await transaction.dataWritten(file, { kind: 'stream', size, chunks, adler32 });
+    tell({ type: 'disk-done', disk: target, file, fileSize: size });
+    return { disk: target, file, fileSize: size, virtualSize, dataBytes, zeroBytes };
+  } finally {
+    client.destroy();
+  }
+}
+
+function contextsOf(plan: RunPlan, target: string): string[] {
+  return plan.incremental === null ? [ALLOCATION] : [ALLOCATION, `qemu:dirty-bitmap:${exportBitmap(target)}`];
+}
+
+function requireExport(client: NbdClient, { target, virtualSize }: PlannedDisk, contexts: readonly string[]): void {
+  const refuse = (what: string): BackupError =>
+    new BackupError('EXPORT_MISMATCH', `disk ${target}: the backup job's NBD export ${what}`, { disk: target });
+  const missing = contexts.find((context) => !client.metaContexts.includes(context));
+  if (missing !== undefined) throw refuse(`does not tell ${missing}`);
+  if (client.size !== virtualSize)
+    throw refuse(`has ${client.size} bytes, the image ${virtualSize}: it was resized just now; try again`);
+}
+
+function header(plan: RunPlan, disk: PlannedDisk, dataSize: number, options: SaveOptions): StreamMeta {
+  return {
+    virtualSize: disk.virtualSize,
+    dataSize,
+    date: options.created.toISOString(),
+    diskName: disk.target,
+    diskFormat: disk.format,
+    ...headerNames(plan),
+    compressed: false,
+    incremental: plan.incremental !== null,
+    streamVersion: 2,
+    writer: options.writer,
+    extra: {},
+  };
+}
+
+/** The established tool says `virtnbdbackup.0` in the header of a copy, too. */
+export function headerNames(plan: RunPlan): { checkpointName: string; parentCheckpoint: string } {
+  return { checkpointName: plan.checkpoint ?? 'virtnbdbackup.0', parentCheckpoint: plan.incremental ?? '' };
+}
+
+/** The name of a disk's data file. */
+export function dataFileOf({ level, checkpoint }: RunPlan, disk: string): string {
+  return dataFileName({ disk, level, ...(checkpoint !== null && { checkpoint }) });
+}

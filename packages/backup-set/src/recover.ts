@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { type Host, HostError, isTemporaryName } from '@virtnbd/host';
+import { writeCheckpointList, writeCheckpointXml } from './checkpoint-files.ts';
+import { BackupSetError } from './errors.ts';
+import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } from './intent.ts';
+import { type DomainIdentity, decodeManifest, MANIFEST_LIMIT, type Manifest } from './manifest.ts';
+import {
+  CHECKPOINT_FOLDER,
+  type Level,
+  manifestName,
+  PARTIAL_SUFFIX,
+  parseFileName,
+  stagedCheckpointName,
+} from './names.ts';
+
+/** What became of a run that had not ended, and what is left to do on the VM's side. */
+export interface Recovery {
+  action: 'rolled-forward' | 'rolled-back';
+  point: string;
+  level: Level;
+  domain: DomainIdentity;
+  /**
+   * The run's checkpoint, null when it was to make none. `delete`: it is in no committed point and must go, when it is
+   * there at all; `keep`: the point is committed.
+   */
+  checkpoint: CheckpointDuty | null;
+  /** Checkpoints of an older chain that the run had removed or was about to remove: that chain has ended. */
+  superseded: readonly string[];
+  /** Socket and scratch files that the run may have left. */
+  job: JobTraces | null;
+  /** Names of the files that were removed. */
+  removed: readonly string[];
+  /** Drops the intent. To be called once the VM's side is done; until then every `recover` returns it again. */
+  settle(): Promise<void>;
+}
+
+export interface CheckpointDuty {
+  action: 'keep' | 'delete';
+  name: string;
+  /** The run that made it: its description is `runDescription(run)`. */
+  run: string;
+  /** Seconds since 1970; null when the run died before it knew. */
+  creationTime: number | null;
+}
+
+const XML_LIMIT = 4 * 1024 * 1024;
+
+/**
+ * Ends what runs have left that did not end: forward when the point's manifest is there, back when not. May be called
+ * any number of times, also after it was itself interrupted. The caller holds the folder's lock.
+ *
+ * @throws BackupSetError `BUSY` when a run that is recorded still lives; `BAD_INTENT`, `BAD_MANIFEST`, `DAMAGED`
+ */
+export async function recover(host: Host, folder: string): Promise<Recovery[]> {
+  const intents = await readIntents(host, folder);
+  for (const intent of intents) await requireEnded(host, intent);
+  await removeTemporary(host, folder);
+  const recoveries: Recovery[] = [];
+  for (const intent of intents) recoveries.push(await settleIntent(host, folder, intent));
+  return recoveries;
+}
+
+/** One of our own process's runs is one that failed: it may be undone. */
+async function requireEnded(host: Host, { owner, point, started }: Intent): Promise<void> {
+  const self = await host.identity();
+  const own = owner.pid === self.pid && owner.startTime === self.startTime && owner.bootId === self.bootId;
+  if (own || (await host.isAlive(owner)) !== true) return;
+  const text = `Process ${owner.pid} has been making ${point} since ${started} and still runs. Wait for it or end it.`;
+  throw new BackupSetError('BUSY', text, { point });
+}
+
+async function removeTemporary(host: Host, folder: string): Promise<void> {
+  for (const { name, kind } of await host.files.list(folder)) {
+    if (kind === 'file' && isTemporaryName(name)) await host.files.remove(join(folder, name));
+  }
+}
+
+/** Forward or back, as the manifest decides; the intent stays. */
+export async function settleIntent(host: Host, folder: string, intent: Intent): Promise<Recovery> {
+  // A rename that did not reach the disk yet is no commit that could be relied upon.
+  await host.files.syncFolder(folder);
+  const manifest = await readManifest(host, folder, intent.point);
+  const removed = manifest === null ? await rollBackFiles(host, folder, intent) : [];
+  if (manifest !== null) await finishFiles(host, folder, intent, manifest);
+  const { point, level, domain, checkpoint, checkpointTime, run, superseded, job } = intent;
+  const action = manifest === null ? 'delete' : 'keep';
+  return {
+    action: manifest === null ? 'rolled-back' : 'rolled-forward',
+    point,
+    level,
+    domain,
+    checkpoint: checkpoint === null ? null : { action, name: checkpoint, run, creationTime: checkpointTime },
+    superseded,
+    job,
+    removed,
+    settle: () => dropIntent(host, folder, point),
+  };
+}
+
+async function readManifest(host: Host, folder: string, point: string): Promise<Manifest | null> {
+  const name = manifestName(point);
+  try {
+    return decodeManifest(await host.files.readSmall(join(folder, name), MANIFEST_LIMIT), name);
+  } catch (error) {
+    if (error instanceof HostError && error.code === 'NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+/** Removes exactly the files that the intent names, whichever of their two names they have by now. */
+async function rollBackFiles(host: Host, folder: string, intent: Intent): Promise<string[]> {
+  if (intent.filesRolledBack) return [];
+  const committed = await committedFiles(host, folder);
+  const removed: string[] = [];
+  for (const name of intent.files) {
+    // Whatever an intent says: what a committed point consists of stays.
+    const names = committed.has(name) ? [`${name}${PARTIAL_SUFFIX}`] : [`${name}${PARTIAL_SUFFIX}`, name];
+    for (const file of names) {
+      if ((await host.files.stat(join(folder, file))) === null) continue;
+      await host.files.remove(join(folder, file));
+      removed.push(file);
+    }
+  }
+  await host.files.syncFolder(folder);
+  await writeIntent(host, folder, { ...intent, files: [], filesRolledBack: true }, true);
+  return removed;
+}
+
+async function committedFiles(host: Host, folder: string): Promise<Set<string>> {
+  const files = new Set<string>();
+  for (const { name } of await host.files.list(folder)) {
+    const parsed = parseFileName(name);
+    if (parsed?.kind !== 'manifest' || parsed.partial) continue;
+    const bytes = await host.files.readSmall(join(folder, name), MANIFEST_LIMIT);
+    for (const file of decodeManifest(bytes, name).files) files.add(file.name);
+  }
+  return files;
+}
+
+/**
+ * What comes after the commit: DOMAIN.cpt and the checkpoint's XML. Each step leaves a state from which the whole can be
+ * done again.
+ */
+export async function finishFiles(host: Host, folder: string, intent: Intent, manifest: Manifest): Promise<void> {
+  const { checkpoint, checkpoints, domain } = intent;
+  if (checkpoints.length > 0) await writeCheckpointList(host, folder, domain.name, checkpoints);
+  if (checkpoint === null) return;
+  const staged = join(folder, stagedCheckpointName(checkpoint));
+  if ((await host.files.stat(staged)) === null) return;
+  const xml = await host.files.readSmall(staged, XML_LIMIT);
+  const inside = `${CHECKPOINT_FOLDER}/${checkpoint}.xml`;
+  const expected = manifest.files.find(({ name }) => name === inside)?.sha256;
+  if (expected !== undefined && createHash('sha256').update(xml).digest('hex') !== expected) {
+    const file = stagedCheckpointName(checkpoint);
+    const text = `${file} is not the checkpoint's XML that the manifest names: it is damaged. Remove it by hand.`;
+    throw new BackupSetError('DAMAGED', text, { file, point: intent.point });
+  }
+  const target = intent.checkpointFolder ?? join(folder, CHECKPOINT_FOLDER);
+  await writeCheckpointXml(host, target, checkpoint, Buffer.from(xml).toString('utf8'));
+  await host.files.remove(staged);
+  await host.files.syncFolder(folder);
+}

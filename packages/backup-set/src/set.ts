@@ -1,0 +1,125 @@
+import type { Host } from '@virtnbd/host';
+import { type ChainOptions, chainOf, latestPoint, linkFaults, orderPoints } from './chain.ts';
+import type { StoredCheckpoint } from './checkpoint-files.ts';
+import { BackupSetError } from './errors.ts';
+import { type OpenedDisk, type OpenLayersOptions, openChain } from './layers.ts';
+import { legacyPoints } from './legacy-points.ts';
+import { listFolder, type OpenSetOptions } from './listing.ts';
+import { besideProblems, commonFaults, manifestPoint } from './manifest-points.ts';
+import { checkpointNumber } from './names.ts';
+import type { RecordedCheckpoint, RestorePoint, SetProblem } from './point.ts';
+
+/** A backup folder as it was when it was opened: its restore points and what is wrong with it. It is never written. */
+export class BackupSet {
+  readonly folder: string;
+  /** All points, those with faults among them, parents before children. */
+  readonly points: readonly RestorePoint[];
+  readonly problems: readonly SetProblem[];
+  /** The checkpoints that the points were committed with, oldest first: what an increment can start from. */
+  readonly checkpoints: readonly RecordedCheckpoint[];
+  /** The XML files of the checkpoint folder, for redefinition, parents first. */
+  readonly storedCheckpoints: readonly StoredCheckpoint[];
+  readonly #host: Host;
+
+  private constructor(host: Host, folder: string, content: Content) {
+    this.#host = host;
+    this.folder = folder;
+    this.points = content.points;
+    this.problems = content.problems;
+    this.checkpoints = content.checkpoints;
+    this.storedCheckpoints = content.storedCheckpoints;
+  }
+
+  /**
+   * Lists the folder, reads manifests and, of files without one, headers. Nothing is decided by file times.
+   *
+   * @throws HostError when the folder cannot be read
+   */
+  static async open(host: Host, folder: string, options: OpenSetOptions = {}): Promise<BackupSet> {
+    return new BackupSet(host, folder, await readContent(host, folder, options));
+  }
+
+  /**
+   * The points needed to bring one back, base first.
+   *
+   * @param pointId of one point, or `latest`
+   * @throws BackupSetError `EMPTY`, `UNKNOWN_POINT`, `UNKNOWN_DISK`, `GAP`, `CYCLE`, `FOREIGN`, `DUPLICATE`, `DAMAGED`,
+   *   `MISSING_FILE`
+   */
+  chain(pointId: string, options: ChainOptions = {}): RestorePoint[] {
+    return chainOf(this.points, this.point(pointId), options);
+  }
+
+  /** One point. @throws BackupSetError `UNKNOWN_POINT`, `EMPTY` */
+  point(pointId: string): RestorePoint {
+    if (pointId === 'latest') return latestPoint(this.points);
+    const found = this.points.find(({ id }) => id === pointId);
+    if (found !== undefined) return found;
+    const known = this.points.map(({ id }) => id).join(', ') || 'none';
+    const text = `There is no restore point ${JSON.stringify(pointId)} in ${this.folder}; there are: ${known}.`;
+    throw new BackupSetError('UNKNOWN_POINT', text, { point: pointId });
+  }
+
+  /**
+   * Opens what a disk consists of at a point. Stream files of a point with a manifest are compared with it, and every
+   * later read is checked by chunk checksums; others are read once for the adler32 of their `.chksum`, or, where there
+   * is none, a note says that they were not checked. The caller closes the result.
+   *
+   * @throws BackupSetError as `chain`, and `CHECKSUM`, `BAD_CHECKSUM_FILE`; StreamFormatError; HostError
+   */
+  async openLayers(disk: string, pointId: string, options: OpenLayersOptions = {}): Promise<OpenedDisk> {
+    return await openChain(this.#host, this.folder, this.chain(pointId, { disk }), disk, options);
+  }
+}
+
+interface Content {
+  points: RestorePoint[];
+  problems: SetProblem[];
+  checkpoints: RecordedCheckpoint[];
+  storedCheckpoints: StoredCheckpoint[];
+}
+
+async function readContent(host: Host, folder: string, options: OpenSetOptions): Promise<Content> {
+  const listing = await listFolder(host, folder, options);
+  const { manifests, sizes, storedCheckpoints } = listing;
+  const legacy = legacyPoints({
+    data: listing.legacyData,
+    hasCopyXml: listing.hasCopyXml,
+    manifestPoints: new Set([...manifests.map(({ point }) => point), ...listing.damagedPoints.map(({ id }) => id)]),
+  });
+  const known = [...manifests.map((manifest) => manifestPoint(manifest, sizes)), ...legacy.points];
+  const checkpoints = recordedCheckpoints(known, storedCheckpoints);
+  const all = [...known, ...listing.damagedPoints];
+  const faults = [...commonFaults(manifests), ...linkFaults(all, checkpoints)];
+  const points = orderPoints(all).map((point) => ({
+    ...point,
+    date: point.date || dateOf(point, checkpoints),
+    faults: [...point.faults, ...faults.filter((fault) => fault.point === point.id)],
+  }));
+  const problems = [
+    ...listing.problems,
+    ...legacy.problems,
+    ...points.flatMap((point) => point.faults),
+    ...manifests.flatMap((manifest) => besideProblems(manifest, sizes)),
+  ];
+  return { points, problems, checkpoints, storedCheckpoints };
+}
+
+/** Fulls and increments were each committed with a checkpoint; when it was made, the manifest or its XML tells. */
+function recordedCheckpoints(
+  points: readonly RestorePoint[],
+  stored: readonly StoredCheckpoint[],
+): RecordedCheckpoint[] {
+  return orderPoints(points)
+    .filter(({ id, level }) => (level === 'full' || level === 'inc') && checkpointNumber(id) !== null)
+    .map(({ id, manifest }) => {
+      const xml = stored.find(({ name }) => name === id);
+      const identity = manifest === null ? xml : manifest.checkpoint;
+      return { name: id, creationTime: identity?.creationTime ?? null };
+    });
+}
+
+function dateOf(point: RestorePoint, checkpoints: readonly RecordedCheckpoint[]): string {
+  const time = checkpoints.find(({ name }) => name === point.id)?.creationTime ?? null;
+  return time === null ? '' : new Date(time * 1000).toISOString();
+}

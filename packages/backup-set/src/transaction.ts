@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Host, HostFile } from '@virtnbd/host';
+import type { ChunkChecksums } from '@virtnbd/stream-format';
+import { BackupSetError } from './errors.ts';
+import { dropIntent, type Intent, type JobTraces, newRunId, readIntents, writeIntent } from './intent.ts';
+import {
+  type DomainIdentity,
+  encodeManifest,
+  type FileRole,
+  type Manifest,
+  type ManifestDisk,
+  type ManifestFile,
+  type Writer,
+} from './manifest.ts';
+import {
+  assertSafeName,
+  CHECKPOINT_FOLDER,
+  CHKSUM_SUFFIX,
+  chunkFileNameOf,
+  type Level,
+  manifestName,
+  PARTIAL_SUFFIX,
+  stagedCheckpointName,
+} from './names.ts';
+import { finishFiles, type Recovery, settleIntent } from './recover.ts';
+import { BackupSet } from './set.ts';
+
+/** What a run is about to make. */
+export interface TransactionPlan {
+  point: string;
+  level: Level;
+  domain: DomainIdentity;
+  writer: Writer;
+  /** The checkpoint that the run creates; null for copy and diff. */
+  checkpoint: string | null;
+  /** The point that this one follows; null for full and copy. */
+  parent: string | null;
+  /** Names that are known already. Others are added when they are written. */
+  files?: readonly string[];
+  /** Where the checkpoints' XML lies when that is not `checkpoints` in the folder; absolute. */
+  checkpointFolder?: string;
+  job?: JobTraces;
+}
+
+/** What is known of a data file once it is written. */
+export interface WrittenData {
+  kind: 'stream' | 'raw';
+  /** Bytes. */
+  size: number;
+  chunks: ChunkChecksums;
+  /** Of a stream file: it goes into `.chksum` for the established tool, too. */
+  adler32?: number;
+}
+
+export interface CommitInput {
+  /** When the point was taken. */
+  created: Date;
+  disks: readonly ManifestDisk[];
+}
+
+type State = 'open' | 'sealed' | 'committed' | 'ended';
+
+/**
+ * A restore point in the making. The steps are apart so that a caller can act between them, and whatever happens in
+ * between, `recover` ends it:
+ *
+ *     begin ─▶ createData, dataWritten, writeSmall, setCheckpoint (all under *.partial) ─▶ seal ─▶ commit ─▶ finish ─▶ end
+ *              ◀────────────────────── rolled back ──────────────────────────────▶│◀──── rolled forward ────▶
+ *
+ * Every file is in the intent before it exists, and none of them may have existed before: a roll-back can then remove
+ * just these. The caller holds the folder's lock from before `begin` until after `end` or `rollBack`.
+ */
+export class SetTransaction {
+  readonly folder: string;
+  readonly #host: Host;
+  readonly #writer: Writer;
+  readonly #entries = new Map<string, ManifestFile>();
+  readonly #made = new Set<string>();
+  #intent: Intent;
+  #state: State = 'open';
+  #manifest: Manifest | null = null;
+
+  private constructor(host: Host, folder: string, intent: Intent, writer: Writer) {
+    this.#host = host;
+    this.folder = folder;
+    this.#intent = intent;
+    this.#writer = writer;
+  }
+
+  /**
+   * Checks that the point follows a committed one and that none of its files exists, and writes the intent.
+   *
+   * @throws BackupSetError `EXISTS`, `UNKNOWN_POINT`, or what is wrong with the parent; HostError
+   */
+  static async begin(host: Host, folder: string, plan: TransactionPlan): Promise<SetTransaction> {
+    const { checkpointFolder } = plan;
+    const set = await BackupSet.open(host, folder, checkpointFolder === undefined ? {} : { checkpointFolder });
+    const intent = await toIntent(host, set, plan);
+    const others = await readIntents(host, folder);
+    if (others.some(({ point }) => point === plan.point) || set.points.some(({ id }) => id === plan.point)) {
+      const text = `The restore point ${plan.point} exists already in ${folder}, or a run that was to make it has not ended.`;
+      throw new BackupSetError('EXISTS', text, { point: plan.point });
+    }
+    await requireAbsent(host, folder, [manifestName(plan.point), ...withPartial(intent.files)]);
+    await writeIntent(host, folder, intent, false);
+    return new SetTransaction(host, folder, intent, plan.writer);
+  }
+
+  /** As it stands on the disk. `runDescription(intent.run)` is to be the new checkpoint's description. */
+  get intent(): Intent {
+    return this.#intent;
+  }
+
+  /** Creates the data file's `.partial`. The caller writes and closes it and then says so by `dataWritten`. */
+  async createData(name: string): Promise<HostFile> {
+    await this.#announce([name, chunkFileNameOf(name), `${name}${CHKSUM_SUFFIX}`]);
+    this.#made.add(name);
+    return await this.#host.files.open(this.#partial(name), 'create');
+  }
+
+  /** Records a data file that is complete, and writes its checksum files. */
+  async dataWritten(name: string, { kind, size, chunks, adler32 }: WrittenData): Promise<void> {
+    this.#require('open');
+    const fits = this.#made.has(name) && chunks.fileSize === size && (kind === 'stream') === (adler32 !== undefined);
+    if (!fits) throw new BackupSetError('STATE', `${name} was not made here, or its sizes and checksums do not fit.`);
+    const chunkName = chunkFileNameOf(name);
+    await this.writeSmall(chunkName, 'chunks', chunks.encode());
+    if (adler32 !== undefined) await this.writeSmall(`${name}${CHKSUM_SUFFIX}`, 'adler32', String(adler32));
+    const sha256 = this.#entries.get(chunkName)?.sha256 ?? '';
+    const sum = adler32 === undefined ? {} : { adler32 };
+    this.#entries.set(name, { name, role: kind, size, ...sum, chunks: { name: chunkName, sha256 } });
+  }
+
+  /** Writes a small file of the point, under `.partial` for now. */
+  async writeSmall(
+    name: string,
+    role: Exclude<FileRole, 'stream' | 'raw' | 'checkpoint-xml'>,
+    data: Uint8Array | string,
+  ): Promise<void> {
+    await this.#writeStaged(name, data);
+    const bytes = Buffer.from(data);
+    this.#entries.set(name, { name, role, size: bytes.length, sha256: sha256Of(bytes) });
+  }
+
+  /** Records which checkpoint the job made: first its identity, for a roll-back, then its XML. */
+  async setCheckpoint(checkpoint: { creationTime: number; xml: string }): Promise<void> {
+    this.#require('open');
+    const { checkpoint: name, checkpointFolder } = this.#intent;
+    if (name === null) throw new BackupSetError('STATE', `The run was not to make a checkpoint.`);
+    await this.#amend({ checkpointTime: checkpoint.creationTime });
+    await this.#writeStaged(stagedCheckpointName(name), checkpoint.xml);
+    if (checkpointFolder !== null) return;
+    const bytes = Buffer.from(checkpoint.xml);
+    const path = `${CHECKPOINT_FOLDER}/${name}.xml`;
+    this.#entries.set(path, { name: path, role: 'checkpoint-xml', size: bytes.length, sha256: sha256Of(bytes) });
+  }
+
+  /** Records, before it happens, that checkpoints of an older chain are removed. */
+  async markSuperseded(checkpoints: readonly string[]): Promise<void> {
+    this.#require('open');
+    await this.#amend({ superseded: checkpoints });
+  }
+
+  /** Records socket and scratch files before they are made. */
+  async setJob(job: JobTraces): Promise<void> {
+    this.#require('open');
+    await this.#amend({ job });
+  }
+
+  /** Syncs all files, gives them their names and syncs the folder. */
+  async seal(): Promise<void> {
+    this.#require('open');
+    const open = [...this.#made].find((name) => !this.#isComplete(name));
+    if (open !== undefined) throw new BackupSetError('STATE', `${open} was created and is not recorded as written.`);
+    for (const name of this.#made) {
+      await using file = await this.#host.files.open(this.#partial(name), 'read-write');
+      await file.sync();
+    }
+    for (const name of this.#made) {
+      await this.#host.files.rename(this.#partial(name), join(this.folder, name), { replace: false });
+    }
+    await this.#host.files.syncFolder(this.folder);
+    this.#state = 'sealed';
+  }
+
+  /**
+   * Puts the manifest in place: from then on the point exists. When it rejects, whether it does is not known;
+   * `rollBack` finds out.
+   */
+  async commit({ created, disks }: CommitInput): Promise<Manifest> {
+    this.#require('sealed');
+    const manifest = this.#toManifest(created, disks);
+    const bytes = encodeManifest(manifest);
+    for (const { name, size, role } of manifest.files) {
+      const stat = role === 'checkpoint-xml' ? { size } : await this.#host.files.stat(join(this.folder, name));
+      if (stat?.size === size) continue;
+      const text = `${name} has ${stat?.size ?? 'no'} bytes on the disk and ${size} were written to it.`;
+      throw new BackupSetError('DAMAGED', text, { file: name, point: manifest.point });
+    }
+    await this.#host.files.writeAtomic(join(this.folder, manifestName(manifest.point)), bytes, {
+      mode: 0o600,
+      replace: false,
+    });
+    this.#manifest = manifest;
+    this.#state = 'committed';
+    return manifest;
+  }
+
+  /** Writes DOMAIN.cpt and the checkpoint's XML. May be called again. */
+  async finish(): Promise<void> {
+    this.#require('committed');
+    if (this.#manifest !== null) await finishFiles(this.#host, this.folder, this.#intent, this.#manifest);
+  }
+
+  /** Drops the intent: the run has ended. For after `finish`, and after the VM's job has ended. */
+  async end(): Promise<void> {
+    this.#require('committed');
+    await dropIntent(this.#host, this.folder, this.#intent.point);
+    this.#state = 'ended';
+  }
+
+  /**
+   * Undoes what was written, or, when the manifest turns out to be in place, finishes it. The intent stays until the
+   * result's `settle`, as the checkpoint may be left to delete.
+   */
+  async rollBack(): Promise<Recovery> {
+    const recovery = await settleIntent(this.#host, this.folder, this.#intent);
+    this.#state = 'ended';
+    return recovery;
+  }
+
+  async #writeStaged(name: string, data: Uint8Array | string): Promise<void> {
+    await this.#announce([name]);
+    this.#made.add(name);
+    await using file = await this.#host.files.open(this.#partial(name), 'create');
+    await file.write([Buffer.from(data)]);
+  }
+
+  /** Puts names into the intent that are not there yet. */
+  async #announce(names: readonly string[]): Promise<void> {
+    this.#require('open');
+    const news = names.map(assertSafeName).filter((name) => !this.#intent.files.includes(name));
+    if (news.length === 0) return;
+    await requireAbsent(this.#host, this.folder, withPartial(news));
+    await this.#amend({ files: [...this.#intent.files, ...news] });
+  }
+
+  async #amend(change: Partial<Intent>): Promise<void> {
+    const intent = { ...this.#intent, ...change };
+    await writeIntent(this.#host, this.folder, intent, true);
+    this.#intent = intent;
+  }
+
+  #partial(name: string): string {
+    return join(this.folder, `${name}${PARTIAL_SUFFIX}`);
+  }
+
+  #isComplete(name: string): boolean {
+    const { checkpoint } = this.#intent;
+    return this.#entries.has(name) || (checkpoint !== null && name === stagedCheckpointName(checkpoint));
+  }
+
+  #require(state: State): void {
+    if (this.#state === state) return;
+    const text = `The transaction of ${this.#intent.point} is ${this.#state}, and this step needs it ${state}.`;
+    throw new BackupSetError('STATE', text, { point: this.#intent.point });
+  }
+
+  #toManifest(created: Date, disks: readonly ManifestDisk[]): Manifest {
+    const { point, level, domain, checkpoint, checkpointTime, parent, parentCheckpoint, adopted } = this.#intent;
+    if (checkpoint !== null && checkpointTime === null) {
+      throw new BackupSetError('STATE', `The checkpoint ${checkpoint} was not recorded.`, { point });
+    }
+    return {
+      point,
+      level,
+      created: created.toISOString(),
+      writer: this.#writer,
+      domain,
+      checkpoint: checkpoint === null ? null : { name: checkpoint, creationTime: checkpointTime ?? 0 },
+      parent,
+      parentCheckpoint,
+      disks,
+      files: [...this.#entries.values()],
+      ...(adopted.length === 0 ? {} : { adopted }),
+    };
+  }
+}
+
+async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan): Promise<Intent> {
+  const { point, level, domain, checkpoint, parent } = plan;
+  if (parent !== null) set.chain(parent);
+  const time = set.checkpoints.find(({ name }) => name === parent)?.creationTime ?? null;
+  const earlier = level === 'full' ? [] : set.checkpoints.map(({ name }) => name);
+  const raw = set.points.flatMap(({ manifest, disks }) => (manifest === null ? disks : []));
+  return {
+    run: newRunId(),
+    owner: await host.identity(),
+    started: new Date().toISOString(),
+    point,
+    level,
+    domain: { name: domain.name, uuid: domain.uuid.toLowerCase() },
+    checkpoint,
+    checkpointTime: null,
+    parent,
+    parentCheckpoint: parent === null || time === null ? null : { name: parent, creationTime: time },
+    checkpoints: checkpoint === null ? [] : [...earlier, checkpoint],
+    files: (plan.files ?? []).map(assertSafeName),
+    checkpointFolder: plan.checkpointFolder ?? null,
+    superseded: [],
+    job: plan.job ?? null,
+    adopted: raw.filter(({ kind }) => kind === 'raw').map(({ file, fileSize }) => ({ name: file, size: fileSize })),
+    filesRolledBack: false,
+  };
+}
+
+function withPartial(names: readonly string[]): string[] {
+  return names.flatMap((name) => [name, `${name}${PARTIAL_SUFFIX}`]);
+}
+
+async function requireAbsent(host: Host, folder: string, names: readonly string[]): Promise<void> {
+  const existing = new Set((await host.files.list(folder)).map(({ name }) => name));
+  const file = names.find((name) => existing.has(name));
+  if (file === undefined) return;
+  const text = `${file} is in ${folder} already, and a backup never replaces a file. Use another folder, or move it away.`;
+  throw new BackupSetError('EXISTS', text, { file });
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,51 @@
+/** A checkpoint as the VM has it. */
+export interface DomainCheckpoint {
+  name: string;
+  parent: string | null;
+  /** Seconds since 1970. */
+  creationTime: number;
+  /** Says which run made it, when one of ours did. */
+  description?: string | null;
+}
+
+/** A checkpoint that a backup folder has recorded with a committed point. */
+export interface RecordedCheckpoint {
+  name: string;
+  /** Seconds since 1970; null when the folder does not tell. */
+  creationTime: number | null;
+}
+
+const OWN = /^virtnbdbackup\.(\d{1,15})$/;
+
+/** The number N in `virtnbdbackup.N`; null for every name that is not of this kind. */
+export function ownNumber(name: string): number | null {
+  const digits = OWN.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
+export function checkpointName(number: number): string {
+  return `virtnbdbackup.${number}`;
+}
+
+/** Names are used again by every new chain: two checkpoints are the same one only when both agree. */
+export function isSame(a: RecordedCheckpoint, b: RecordedCheckpoint): boolean {
+  return a.name === b.name && a.creationTime !== null && a.creationTime === b.creationTime;
+}
+
+/** The order in which checkpoints can be deleted one by one: children before their parents, unrelated ones by number. */
+export function childrenFirst(checkpoints: readonly DomainCheckpoint[]): string[] {
+  const byName = new Map(checkpoints.map((checkpoint) => [checkpoint.name, checkpoint]));
+  const depth = ({ parent, name }: DomainCheckpoint): number => {
+    let steps = 0;
+    const seen = new Set([name]);
+    for (let next = parent; next !== null && !seen.has(next); next = byName.get(next)?.parent ?? null) {
+      seen.add(next);
+      steps++;
+    }
+    return steps;
+  };
+  const depths = new Map(checkpoints.map((checkpoint) => [checkpoint.name, depth(checkpoint)]));
+  return [...byName.keys()].sort(
+    (a, b) => (depths.get(b) ?? 0) - (depths.get(a) ?? 0) || (ownNumber(b) ?? 0) - (ownNumber(a) ?? 0),
+  );
+}

@@ -1,0 +1,29 @@
+export { CheckpointStoreError, type CheckpointStoreErrorCode } from './errors.ts';
+export {
+  checkpointName,
+  childrenFirst,
+  type DomainCheckpoint,
+  isSame,
+  ownNumber,
+  type RecordedCheckpoint,
+} from './identity.ts';
+export {
+  acceptPlan,
+  type CheckpointPlan,
+  type PlanInput,
+  planCheckpoints,
+  type Redefinition,
+  type Refusal,
+} from './plan.ts';
+export {
+  type CheckpointConnection,
+  type Redefined,
+  type Removal,
+  type RollBack,
+  type RunOptions,
+  readCheckpoints,
+  redefineMissing,
+  removeChain,
+  rollBack,
+  type Uncommitted,
+} from './run.ts';

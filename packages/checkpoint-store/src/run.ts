@@ -1,0 +1,172 @@
+import { type LibvirtConnection, LibvirtError, parseCheckpoint } from '@virtnbd/libvirt-ops';
+import { CheckpointStoreError } from './errors.ts';
+import { childrenFirst, type DomainCheckpoint, ownNumber } from './identity.ts';
+
+/** What this package needs of a connection to libvirt. */
+export type CheckpointConnection = Pick<LibvirtConnection, 'checkpoints' | 'createCheckpoint' | 'deleteCheckpoint'>;
+
+export interface RunOptions {
+  signal?: AbortSignal;
+}
+
+/** libvirt's codes for a bitmap that is gone, or that was not stored in good order. */
+const BITMAP_GONE: readonly string[] = ['CHECKPOINT_INCONSISTENT'];
+const VM_IS_OFF: readonly string[] = ['OPERATION_UNSUPPORTED', 'OPERATION_INVALID'];
+/** What a libvirt says that does not know REDEFINE_VALIDATE, or cannot do it for this VM (one that is off). */
+const CANNOT_VALIDATE: readonly string[] = [
+  'INVALID_ARG',
+  'ARGUMENT_UNSUPPORTED',
+  'NO_SUPPORT',
+  'OPERATION_UNSUPPORTED',
+  'OPERATION_INVALID',
+  'CONFIG_UNSUPPORTED',
+];
+
+/** The VM's checkpoints with their descriptions, parents before children. */
+export async function readCheckpoints(connection: CheckpointConnection, uuid: string): Promise<DomainCheckpoint[]> {
+  const found: DomainCheckpoint[] = [];
+  for (const { name, parent, creationTime, xml } of await connection.checkpoints(uuid)) {
+    const { description } = await parseCheckpoint(xml);
+    found.push({ name, parent, creationTime, description });
+  }
+  return found;
+}
+
+export interface Removal {
+  removed: readonly string[];
+  /** Of these only libvirt's record could be removed, as their bitmap was gone or broken on some disk. */
+  metadataOnly: readonly string[];
+}
+
+/**
+ * Removes every checkpoint of our kind, children first; those of other names stay. The chain that they belonged to has
+ * then ended.
+ *
+ * On abort or failure those removed so far are gone.
+ *
+ * @throws CheckpointStoreError `DOMAIN_OFF`; LibvirtError
+ */
+export async function removeChain(
+  connection: CheckpointConnection,
+  uuid: string,
+  options: RunOptions = {},
+): Promise<Removal> {
+  const own = (await readCheckpoints(connection, uuid)).filter(({ name }) => ownNumber(name) !== null);
+  const removed: string[] = [];
+  const metadataOnly: string[] = [];
+  for (const name of childrenFirst(own)) {
+    options.signal?.throwIfAborted();
+    const how = await deleteOne(connection, uuid, name);
+    if (how === 'absent') continue;
+    removed.push(name);
+    if (how === 'metadata') metadataOnly.push(name);
+  }
+  return { removed, metadataOnly };
+}
+
+/** The checkpoint of a run that did not come to its commit. */
+export interface Uncommitted {
+  name: string;
+  /** What the run gave as the checkpoint's description. */
+  description: string;
+  /** Seconds since 1970; null when the run ended before it knew. */
+  creationTime: number | null;
+}
+
+/**
+ * - `deleted`: it was there and is gone; libvirt has merged its bitmap into the parent's, so that nothing is lost.
+ * - `absent`: it had not been made.
+ * - `not-ours`: a checkpoint of this name is there, made by somebody else since; it stays. Nothing is left to do.
+ * - `waiting`: the VM is off. It must be tried again when the VM runs; until then nothing may take its name.
+ */
+export type RollBack = 'deleted' | 'absent' | 'not-ours' | 'waiting';
+
+/** Deletes the checkpoint of a run that did not come to its commit, if it is really that run's. */
+export async function rollBack(
+  connection: CheckpointConnection,
+  uuid: string,
+  uncommitted: Uncommitted,
+): Promise<RollBack> {
+  const { name, description, creationTime } = uncommitted;
+  const found = (await readCheckpoints(connection, uuid)).find((checkpoint) => checkpoint.name === name);
+  if (found === undefined) return 'absent';
+  if (found.description !== description && found.creationTime !== creationTime) return 'not-ours';
+  try {
+    const how = await deleteOne(connection, uuid, name);
+    return how === 'absent' ? 'absent' : 'deleted';
+  } catch (error) {
+    if (error instanceof CheckpointStoreError && error.code === 'DOMAIN_OFF') return 'waiting';
+    throw error;
+  }
+}
+
+async function deleteOne(
+  connection: CheckpointConnection,
+  uuid: string,
+  name: string,
+): Promise<'deleted' | 'metadata' | 'absent'> {
+  try {
+    await connection.deleteCheckpoint(uuid, name);
+    return 'deleted';
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    if (error.code === 'NO_DOMAIN_CHECKPOINT') return 'absent';
+    if (VM_IS_OFF.includes(error.code)) {
+      const text = `libvirt cannot delete the checkpoint ${name} of a VM that is off. Start the VM and try again.`;
+      throw new CheckpointStoreError('DOMAIN_OFF', text, { checkpoints: [name], cause: error });
+    }
+    if (!BITMAP_GONE.includes(error.code)) throw error;
+  }
+  await connection.deleteCheckpoint(uuid, name, { metadataOnly: true });
+  return 'metadata';
+}
+
+export interface Redefined {
+  redefined: readonly string[];
+  /** Whether libvirt has looked at the bitmaps; if not, a broken one shows when the backup begins. */
+  validated: boolean;
+  /** The first that could not be redefined, and why: the ones after it were not tried. */
+  failed: { name: string; error: LibvirtError } | null;
+}
+
+/**
+ * Tells libvirt of checkpoints that it has forgotten (the VM was undefined, moved, or restored in place) and whose
+ * bitmaps are still in the images. Ones that it knows are passed over.
+ *
+ * @param checkpoints parents first, with the XML that libvirt once gave
+ * @throws LibvirtError when the connection or the VM is gone
+ */
+export async function redefineMissing(
+  connection: CheckpointConnection,
+  uuid: string,
+  checkpoints: readonly { name: string; xml: string }[],
+  options: RunOptions = {},
+): Promise<Redefined> {
+  const present = new Set((await connection.checkpoints(uuid)).map(({ name }) => name));
+  const redefined: string[] = [];
+  let validated = true;
+  for (const { name, xml } of checkpoints) {
+    if (present.has(name)) continue;
+    options.signal?.throwIfAborted();
+    try {
+      validated = (await redefine(connection, uuid, xml)) && validated;
+    } catch (error) {
+      if (!(error instanceof LibvirtError) || error.code === 'NO_DOMAIN') throw error;
+      return { redefined, validated, failed: { name, error } };
+    }
+    redefined.push(name);
+  }
+  return { redefined, validated, failed: null };
+}
+
+/** Says whether the bitmaps were looked at. */
+async function redefine(connection: CheckpointConnection, uuid: string, xml: string): Promise<boolean> {
+  try {
+    await connection.createCheckpoint(uuid, xml, { redefine: true, redefineValidate: true });
+    return true;
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || !CANNOT_VALIDATE.includes(error.code)) throw error;
+    await connection.createCheckpoint(uuid, xml, { redefine: true });
+    return false;
+  }
+}

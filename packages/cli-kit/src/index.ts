@@ -1,0 +1,13 @@
+export { formatBytes, formatDuration } from './amounts.ts';
+export { type ArgumentOption, type ArgumentSpec, argumentSpecOf, type FlagShape } from './argument-spec.ts';
+export { BaseCommand, type CommandFlags, type Session } from './base-command.ts';
+export { describeError } from './describe-error.ts';
+export { CliError, type CliErrorCode, InterruptedError, UsageError } from './errors.ts';
+export { type EndSignal, ExitCode, exitCodeOf, exitCodeOfSignal, type Outcome } from './exit-code.ts';
+export { Logger, type LoggerOptions, type LogLevel } from './logger.ts';
+export { normaliseArguments } from './normalise-arguments.ts';
+export { commonFlags, logfileFlag, quietFlag } from './parse-flags.ts';
+export { openProgress, type Progress, type ProgressOptions, type ProgressTask } from './progress.ts';
+export { runCommand } from './run-command.ts';
+export { type OutputStream, Screen } from './screen.ts';
+export { installSignalHandlers, type SignalHandlers, type SignalOptions } from './signals.ts';

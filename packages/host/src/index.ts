@@ -1,0 +1,19 @@
+export { isTemporaryName } from './atomic-write.ts';
+export { HostError, type HostErrorCode, type HostErrorFields } from './errors.ts';
+export type {
+  DirectoryEntry,
+  EntryKind,
+  FileStat,
+  Host,
+  HostFile,
+  HostFiles,
+  HostIdentity,
+  OpenMode,
+  ProgramExit,
+  ProgramOutput,
+  RunningProgram,
+  RunOptions,
+  StartOptions,
+  WaitForSocketOptions,
+} from './host.ts';
+export { LocalHost } from './local-host.ts';

@@ -1,0 +1,151 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { fileError, HostError, naming, printable } from './errors.ts';
+import type { HostFile, OpenMode } from './host.ts';
+import { writeFully } from './write-fully.ts';
+
+const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
+
+// O_NONBLOCK: opening a FIFO must not wait for its other end. It means nothing to regular files and block devices.
+const flagsOf: Readonly<Record<OpenMode, number>> = {
+  read: O_RDONLY | O_NONBLOCK | O_NOCTTY,
+  create: O_RDWR | O_CREAT | O_EXCL | O_NOCTTY,
+  'append-new': O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY,
+  'read-write': O_RDWR | O_NONBLOCK | O_NOCTTY,
+};
+
+/** Opens a file of this machine; see HostFiles.open. */
+export async function openLocalFile(path: string, mode: OpenMode): Promise<LocalFile> {
+  const doing = mode === 'create' ? 'cannot create' : mode === 'read' ? 'cannot open' : 'cannot open for writing';
+  return await naming(doing, path, async () => {
+    const handle = await open(path, flagsOf[mode], 0o600);
+    try {
+      const stats = await handle.stat();
+      const usable = stats.isFile() || stats.isBlockDevice() || (mode !== 'read' && stats.isCharacterDevice());
+      if (!usable) {
+        throw new HostError('WRONG_KIND', `${doing} ${printable(path)}: a file or a block device is needed`, { path });
+      }
+      return new LocalFile(handle, path, mode, stats.isBlockDevice() ? 0 : stats.size);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  });
+}
+
+export class LocalFile implements HostFile {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #mode: OpenMode;
+  /** Where the next append goes, in bytes. */
+  #end: number;
+  /** The last append that was asked for: appends stand in a row. */
+  #lastAppend: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(handle: FileHandle, path: string, mode: OpenMode, end: number) {
+    this.#handle = handle;
+    this.path = path;
+    this.#mode = mode;
+    this.#end = end;
+  }
+
+  async size(): Promise<number> {
+    return await naming('cannot read the size of', this.path, async () => {
+      const stats = await this.#handle.stat({ bigint: true });
+      return stats.isBlockDevice() ? await blockDeviceSize(stats.rdev) : Number(stats.size);
+    });
+  }
+
+  async read(offset: number, buffer: Uint8Array): Promise<void> {
+    requireOffset(offset, this.path);
+    await naming('cannot read', this.path, async () => {
+      for (let done = 0; done < buffer.length; ) {
+        const { bytesRead } = await this.#handle.read(buffer, done, buffer.length - done, offset + done);
+        if (bytesRead === 0) throw shortRead(this.path, offset, buffer.length, done);
+        done += bytesRead;
+      }
+    });
+  }
+
+  write(chunks: readonly Uint8Array[]): Promise<void> {
+    const append = this.#lastAppend.then(() =>
+      naming('cannot write', this.path, async () => {
+        const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+        const position = this.#mode === 'append-new' ? null : this.#end;
+        await writeFully((some, at) => this.#writeSome(some, at), chunks, position);
+        this.#end += length;
+      }),
+    );
+    this.#lastAppend = append;
+    // Who asked for this append hears of its failure; so does every later one.
+    append.catch(() => undefined);
+    return append;
+  }
+
+  async writeAt(offset: number, data: Uint8Array): Promise<void> {
+    requireOffset(offset, this.path);
+    if (this.#mode === 'append-new') {
+      throw new HostError('BAD_ARGUMENT', `${printable(this.path)} is open for appending only`, { path: this.path });
+    }
+    await naming('cannot write', this.path, async () => {
+      await writeFully((some, at) => this.#writeSome(some, at), [data], offset);
+      this.#end = Math.max(this.#end, offset + data.length);
+    });
+  }
+
+  async sync(): Promise<void> {
+    await naming('cannot sync', this.path, () => this.#handle.sync());
+  }
+
+  async truncate(size: number): Promise<void> {
+    requireOffset(size, this.path);
+    await naming('cannot change the size of', this.path, async () => {
+      await this.#handle.truncate(size);
+      this.#end = size;
+    });
+  }
+
+  async chmod(mode: number): Promise<void> {
+    await naming('cannot change the mode of', this.path, () => this.#handle.chmod(mode));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= naming('cannot close', this.path, async () => {
+      await this.#lastAppend.catch(() => undefined);
+      await this.#handle.close();
+    });
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #writeSome(chunks: Uint8Array[], position: number | null): Promise<number> {
+    const { bytesWritten } = await this.#handle.writev(chunks, position ?? undefined);
+    return bytesWritten;
+  }
+}
+
+function requireOffset(offset: number, path: string): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return;
+  throw new HostError('BAD_ARGUMENT', `${offset} is no offset in ${printable(path)}`, { path });
+}
+
+function shortRead(path: string, offset: number, wanted: number, got: number): HostError {
+  const text = `${printable(path)} ends at ${offset + got}: ${wanted} bytes wanted from ${offset}, ${got} found; the file is cut short`;
+  return new HostError('SHORT_READ', text, { path });
+}
+
+// The size of a block device in units of 512 bytes stands in sysfs; stat says 0, and node has no lseek.
+async function blockDeviceSize(device: bigint): Promise<number> {
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+  const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
+  const path = `/sys/dev/block/${major}:${minor}/size`;
+  try {
+    return Number((await readFile(path, 'utf8')).trim()) * 512;
+  } catch (error) {
+    throw fileError(error, 'cannot read the size of the device from', path);
+  }
+}

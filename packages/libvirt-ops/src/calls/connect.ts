@@ -1,0 +1,74 @@
+import { authentication, type Credentials } from '../ffi/authentication.ts';
+import type { ConnectHandle, Out } from '../ffi/signatures.ts';
+import { plain, type Session } from './session.ts';
+
+export interface OpenRequest {
+  readonly uri: string;
+  readonly readOnly: boolean;
+  readonly credentials?: Credentials;
+}
+
+/** Versions as libvirt counts them: major × 1 000 000 + minor × 1000 + release. */
+export interface Versions {
+  /** The daemon's libvirt. */
+  readonly libvirt: number;
+  /** The hypervisor (QEMU). */
+  readonly hypervisor: number;
+  /** The client library loaded here. */
+  readonly client: number;
+}
+
+const CONNECT_READ_ONLY = 1 << 0;
+
+export function connectCalls(session: Session) {
+  const { libvirt } = session;
+  return {
+    open(request: OpenRequest): void {
+      session.connection = open(session, request);
+    },
+
+    /** @returns how many references to the connection are left; anything but 0 is a leak */
+    close(): number {
+      const { connection } = session;
+      session.connection = null;
+      return session.count('virConnectClose', libvirt.virConnectClose(connection));
+    },
+
+    isAlive(): boolean {
+      return libvirt.virConnectIsAlive(session.connection) === 1;
+    },
+
+    /** It was open, and is not alive: asked after a call failed. */
+    isLost(): boolean {
+      return session.isOpen && libvirt.virConnectIsAlive(session.connection) !== 1;
+    },
+
+    version(): Versions {
+      const { connection } = session;
+      const daemon: Out<number | bigint> = [0];
+      session.count('virConnectGetLibVersion', libvirt.virConnectGetLibVersion(connection, daemon));
+      const hypervisor: Out<number | bigint> = [0];
+      session.count('virConnectGetVersion', libvirt.virConnectGetVersion(connection, hypervisor));
+      const client: Out<number | bigint> = [0];
+      session.count('virGetVersion', libvirt.virGetVersion(client, null, null));
+      return { libvirt: Number(daemon[0]), hypervisor: Number(hypervisor[0]), client: Number(client[0]) };
+    },
+  };
+}
+
+function open(session: Session, request: OpenRequest): ConnectHandle {
+  const { libvirt } = session;
+  const uri = plain(request.uri);
+  if (request.credentials === undefined) {
+    return request.readOnly
+      ? session.value('virConnectOpenReadOnly', libvirt.virConnectOpenReadOnly(uri))
+      : session.value('virConnectOpen', libvirt.virConnectOpen(uri));
+  }
+  const answers = authentication(request.credentials);
+  try {
+    const flags = request.readOnly ? CONNECT_READ_ONLY : 0;
+    return session.value('virConnectOpenAuth', libvirt.virConnectOpenAuth(uri, answers.struct, flags));
+  } finally {
+    answers.release();
+  }
+}

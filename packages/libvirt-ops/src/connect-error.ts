@@ -1,0 +1,45 @@
+import { LibvirtError, OwnErrorCode } from './errors.ts';
+
+/** Codes that say more than "no connection" and are kept when opening fails. */
+const KEPT: ReadonlySet<string> = new Set([
+  OwnErrorCode.libraryMissing,
+  OwnErrorCode.invalidArgument,
+  OwnErrorCode.closed,
+  'NO_SUPPORT',
+  'AUTH_FAILED',
+  'AUTH_CANCELLED',
+  'AUTH_UNAVAILABLE',
+  'ACCESS_DENIED',
+]);
+
+/** What libvirt says when opening fails, with what to look at. */
+export function connectError(uri: string, error: unknown): unknown {
+  if (!(error instanceof LibvirtError)) return error;
+  if (error.libvirtCode === undefined) return error;
+  const code = KEPT.has(error.code) && error.code !== OwnErrorCode.invalidArgument ? error.code : OwnErrorCode.connect;
+  const hint = code === OwnErrorCode.connect ? connectHint(uri) : authenticationHint();
+  return new LibvirtError(code, `Cannot connect to libvirt at ${uri}: ${error.message}. ${hint}`, {
+    libvirtCode: error.libvirtCode,
+    libvirtDomain: error.libvirtDomain,
+    call: error.call,
+    cause: error,
+  });
+}
+
+function connectHint(uri: string): string {
+  const check = `Check with: virsh -c '${uri}' version`;
+  if (/^[a-z]+\+/.test(uri)) {
+    return `Is the host reachable, does libvirt run there, and may this user log in to it? ${check}`;
+  }
+  if (uri.includes('/session')) {
+    return `The session daemon starts by itself for an ordinary user; is package libvirt-daemon (libvirtd) installed? ${check}`;
+  }
+  return (
+    'Is the daemon running (systemctl start libvirtd, or virtqemud where libvirt is modular)? ' +
+    `May this user connect (root, or a member of group libvirt)? Is the URI right? ${check}`
+  );
+}
+
+function authenticationHint(): string {
+  return 'Give a user and password that the daemon knows, or connect as root or as a member of group libvirt.';
+}

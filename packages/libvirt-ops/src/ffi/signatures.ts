@@ -1,0 +1,126 @@
+/**
+ * The C functions that this package calls, and their shapes in TypeScript. Handles are addresses: bigint, or null.
+ * Each prototype is parsed on first use, so a function that an old libvirt lacks harms only the call that needs it.
+ */
+
+declare const kind: unique symbol;
+/** The address of one of libvirt's objects. The brand keeps a domain from being passed as a connection. */
+type Handle<K extends string> = bigint & { readonly [kind]: K };
+export type ConnectHandle = Handle<'virConnectPtr'>;
+export type DomainHandle = Handle<'virDomainPtr'>;
+export type CheckpointHandle = Handle<'virDomainCheckpointPtr'>;
+export type Address = bigint;
+/** An out-parameter: libvirt fills the first element. */
+export type Out<T> = [T];
+
+export interface LibvirtFunctions {
+  virInitialize(): number;
+  virGetVersion(version: Out<number | bigint>, type: null, typeVersion: null): number;
+  virGetLastError(): Address | null;
+  virSetErrorFunc(userData: null, handler: Address): void;
+
+  virConnectOpen(uri: string): ConnectHandle | null;
+  virConnectOpenReadOnly(uri: string): ConnectHandle | null;
+  virConnectOpenAuth(uri: string, auth: Address, flags: number): ConnectHandle | null;
+  virConnectClose(connection: ConnectHandle): number;
+  virConnectIsAlive(connection: ConnectHandle): number;
+  virConnectGetLibVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
+  virConnectGetVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
+  virConnectListAllDomains(connection: ConnectHandle, domains: Out<Address | null>, flags: number): number;
+
+  virDomainLookupByName(connection: ConnectHandle, name: string): DomainHandle | null;
+  virDomainLookupByUUIDString(connection: ConnectHandle, uuid: string): DomainHandle | null;
+  virDomainFree(domain: DomainHandle): number;
+  virDomainGetName(domain: DomainHandle): string | null;
+  virDomainGetUUIDString(domain: DomainHandle, buffer: Buffer): number;
+  virDomainGetID(domain: DomainHandle): number;
+  virDomainIsActive(domain: DomainHandle): number;
+  virDomainIsPersistent(domain: DomainHandle): number;
+  virDomainGetState(domain: DomainHandle, state: Out<number>, reason: Out<number>, flags: number): number;
+  virDomainGetXMLDesc(domain: DomainHandle, flags: number): string | null;
+  virDomainSuspend(domain: DomainHandle): number;
+  virDomainResume(domain: DomainHandle): number;
+  virDomainCreateWithFlags(domain: DomainHandle, flags: number): number;
+  virDomainShutdownFlags(domain: DomainHandle, flags: number): number;
+  virDomainDestroyFlags(domain: DomainHandle, flags: number): number;
+
+  virDomainBackupBegin(domain: DomainHandle, backupXml: string, checkpointXml: string | null, flags: number): number;
+  virDomainBackupGetXMLDesc(domain: DomainHandle, flags: number): string | null;
+  virDomainAbortJob(domain: DomainHandle): number;
+  virDomainGetJobStats(
+    domain: DomainHandle,
+    type: Out<number>,
+    params: Out<Address | null>,
+    count: Out<number>,
+    flags: number,
+  ): number;
+  virTypedParamsFree(params: Address, count: number): void;
+
+  virDomainListAllCheckpoints(domain: DomainHandle, checkpoints: Out<Address | null>, flags: number): number;
+  virDomainCheckpointLookupByName(domain: DomainHandle, name: string, flags: number): CheckpointHandle | null;
+  virDomainCheckpointFree(checkpoint: CheckpointHandle): number;
+  virDomainCheckpointGetXMLDesc(checkpoint: CheckpointHandle, flags: number): string | null;
+  virDomainCheckpointCreateXML(domain: DomainHandle, xml: string, flags: number): CheckpointHandle | null;
+  virDomainCheckpointDelete(checkpoint: CheckpointHandle, flags: number): number;
+
+  virDomainFSFreeze(domain: DomainHandle, mountpoints: string[] | null, count: number, flags: number): number;
+  virDomainFSThaw(domain: DomainHandle, mountpoints: null, count: number, flags: number): number;
+  virDomainAgentSetResponseTimeout(domain: DomainHandle, seconds: number, flags: number): number;
+}
+
+/** `str!`: a string that libvirt allocated and the caller frees; koffi copies it, then calls free(). */
+export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
+  virInitialize: 'int virInitialize(void)',
+  virGetVersion: 'int virGetVersion(_Out_ unsigned long *version, const char *type, void *typeVersion)',
+  virGetLastError: 'void *virGetLastError(void)',
+  virSetErrorFunc: 'void virSetErrorFunc(void *userData, void *handler)',
+
+  virConnectOpen: 'void *virConnectOpen(const char *uri)',
+  virConnectOpenReadOnly: 'void *virConnectOpenReadOnly(const char *uri)',
+  virConnectOpenAuth: 'void *virConnectOpenAuth(const char *uri, void *auth, unsigned int flags)',
+  virConnectClose: 'int virConnectClose(void *connection)',
+  virConnectIsAlive: 'int virConnectIsAlive(void *connection)',
+  virConnectGetLibVersion: 'int virConnectGetLibVersion(void *connection, _Out_ unsigned long *version)',
+  virConnectGetVersion: 'int virConnectGetVersion(void *connection, _Out_ unsigned long *version)',
+  virConnectListAllDomains: 'int virConnectListAllDomains(void *connection, _Out_ void **domains, unsigned int flags)',
+
+  virDomainLookupByName: 'void *virDomainLookupByName(void *connection, const char *name)',
+  virDomainLookupByUUIDString: 'void *virDomainLookupByUUIDString(void *connection, const char *uuid)',
+  virDomainFree: 'int virDomainFree(void *domain)',
+  virDomainGetName: 'const char *virDomainGetName(void *domain)',
+  virDomainGetUUIDString: 'int virDomainGetUUIDString(void *domain, void *buffer)',
+  virDomainGetID: 'unsigned int virDomainGetID(void *domain)',
+  virDomainIsActive: 'int virDomainIsActive(void *domain)',
+  virDomainIsPersistent: 'int virDomainIsPersistent(void *domain)',
+  virDomainGetState: 'int virDomainGetState(void *domain, _Out_ int *state, _Out_ int *reason, unsigned int flags)',
+  virDomainGetXMLDesc: 'str! virDomainGetXMLDesc(void *domain, unsigned int flags)',
+  virDomainSuspend: 'int virDomainSuspend(void *domain)',
+  virDomainResume: 'int virDomainResume(void *domain)',
+  virDomainCreateWithFlags: 'int virDomainCreateWithFlags(void *domain, unsigned int flags)',
+  virDomainShutdownFlags: 'int virDomainShutdownFlags(void *domain, unsigned int flags)',
+  virDomainDestroyFlags: 'int virDomainDestroyFlags(void *domain, unsigned int flags)',
+
+  virDomainBackupBegin:
+    'int virDomainBackupBegin(void *domain, const char *backupXml, const char *checkpointXml, unsigned int flags)',
+  virDomainBackupGetXMLDesc: 'str! virDomainBackupGetXMLDesc(void *domain, unsigned int flags)',
+  virDomainAbortJob: 'int virDomainAbortJob(void *domain)',
+  virDomainGetJobStats:
+    'int virDomainGetJobStats(void *domain, _Out_ int *type, _Out_ void **params, _Out_ int *count, unsigned int flags)',
+  virTypedParamsFree: 'void virTypedParamsFree(void *params, int count)',
+
+  virDomainListAllCheckpoints:
+    'int virDomainListAllCheckpoints(void *domain, _Out_ void **checkpoints, unsigned int flags)',
+  virDomainCheckpointLookupByName:
+    'void *virDomainCheckpointLookupByName(void *domain, const char *name, unsigned int flags)',
+  virDomainCheckpointFree: 'int virDomainCheckpointFree(void *checkpoint)',
+  virDomainCheckpointGetXMLDesc: 'str! virDomainCheckpointGetXMLDesc(void *checkpoint, unsigned int flags)',
+  virDomainCheckpointCreateXML: 'void *virDomainCheckpointCreateXML(void *domain, const char *xml, unsigned int flags)',
+  virDomainCheckpointDelete: 'int virDomainCheckpointDelete(void *checkpoint, unsigned int flags)',
+
+  virDomainFSFreeze:
+    'int virDomainFSFreeze(void *domain, const char **mountpoints, unsigned int count, unsigned int flags)',
+  virDomainFSThaw:
+    'int virDomainFSThaw(void *domain, const char **mountpoints, unsigned int count, unsigned int flags)',
+  virDomainAgentSetResponseTimeout:
+    'int virDomainAgentSetResponseTimeout(void *domain, int seconds, unsigned int flags)',
+};

@@ -1,0 +1,27 @@
+export type {
+  CheckpointXmlOptions,
+  CreateCheckpointOptions,
+  DeleteCheckpointOptions,
+} from './calls/checkpoints.ts';
+export type { Versions } from './calls/connect.ts';
+export type { DomainInfo, DomainState, DomainXmlOptions } from './calls/domains.ts';
+export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
+export { LibvirtConnection } from './connection.ts';
+export { LibvirtError, OwnErrorCode } from './errors.ts';
+export type { AbortJobOptions, CheckpointInfo, OpenOptions } from './options.ts';
+export {
+  type BackupDisk,
+  type BackupJobDescription,
+  type BackupJobDisk,
+  type BackupXmlInput,
+  buildBackupXml,
+  parseBackupJob,
+} from './xml/backup.ts';
+export {
+  buildCheckpointXml,
+  type CheckpointDescription,
+  type CheckpointDisk,
+  type CheckpointXmlInput,
+  parseCheckpoint,
+} from './xml/checkpoint.ts';
+export { type BootFiles, type DiskDescription, type DomainDescription, parseDomain } from './xml/domain.ts';

@@ -1,0 +1,132 @@
+import { badXml, type XmlElement } from './element.ts';
+import { parseXml } from './parse.ts';
+
+const DEVICES = ['disk', 'cdrom', 'floppy', 'lun'] as const;
+const TYPES = ['file', 'block', 'volume', 'network', 'dir', 'nvme', 'vhostuser'] as const;
+
+export interface DomainDescription {
+  readonly name: string;
+  readonly uuid: string;
+  /** The hypervisor: `kvm`, `qemu`. */
+  readonly type: string;
+  readonly disks: readonly DiskDescription[];
+  /** Files that the domain needs to start, beside its disks: absolute paths. */
+  readonly bootFiles: BootFiles;
+  /** It has a channel for the QEMU guest agent (which may not run). */
+  readonly guestAgent: boolean;
+  /** It has an emulated TPM, whose state lies outside its disks. */
+  readonly emulatedTpm: boolean;
+}
+
+export interface BootFiles {
+  readonly loader?: string;
+  readonly nvram?: string;
+  readonly kernel?: string;
+  readonly initrd?: string;
+}
+
+export interface DiskDescription {
+  /** The device inside the guest, which is also its name in libvirt's calls: `vda`. */
+  readonly target: string;
+  readonly bus: string | null;
+  readonly device: (typeof DEVICES)[number];
+  readonly type: (typeof TYPES)[number];
+  /** The image's format; `raw` where the XML names none, as libvirt takes it. */
+  readonly format: string;
+  /** The file, block device or folder; null for other types, and for a drive without a medium. */
+  readonly source: string | null;
+  readonly volume?: { readonly pool: string; readonly volume: string };
+  readonly network?: { readonly protocol: string; readonly name: string | null };
+  readonly readonly: boolean;
+  readonly shareable: boolean;
+  readonly transient: boolean;
+  /** The XML names a backing image. That of a domain that is off may not, although there is one. */
+  readonly backingChain: boolean;
+  /** The file that holds the data of a qcow2 image with an external data file. */
+  readonly dataFile?: string;
+  /** The image is encrypted by the hypervisor (LUKS): its contents are plain on the NBD side. */
+  readonly encrypted: boolean;
+}
+
+/** Reads a domain's XML. @throws LibvirtError BAD_XML */
+export async function parseDomain(xml: string): Promise<DomainDescription> {
+  const root = await parseXml(xml, 'domain', 'The domain XML');
+  const name = root.textOf('name');
+  if (name === undefined || name === '') throw badXml('The domain XML has no <name>');
+  const devices = root.child('devices');
+  return {
+    name,
+    uuid: root.textOf('uuid') ?? '',
+    type: root.attribute('type') ?? '',
+    disks: (devices?.all('disk') ?? []).map(describeDisk),
+    bootFiles: bootFiles(root.child('os')),
+    guestAgent: (devices?.all('channel') ?? []).some(isAgentChannel),
+    emulatedTpm: (devices?.all('tpm') ?? []).some((tpm) => tpm.child('backend')?.attribute('type') === 'emulator'),
+  };
+}
+
+function describeDisk(disk: XmlElement): DiskDescription {
+  const target = disk.child('target')?.attribute('dev');
+  if (target === undefined || target === '') throw badXml('The domain XML has a disk without a <target dev=…>');
+  const type = oneOf(TYPES, disk.attribute('type') ?? 'file', `type of disk ${target}`);
+  const source = disk.child('source');
+  return {
+    target,
+    bus: disk.child('target')?.attribute('bus') ?? null,
+    device: oneOf(DEVICES, disk.attribute('device') ?? 'disk', `device of disk ${target}`),
+    type,
+    format: disk.child('driver')?.attribute('type') ?? 'raw',
+    source: sourcePath(type, source),
+    ...volumeOf(type, source),
+    ...networkOf(type, source),
+    readonly: disk.child('readonly') !== undefined,
+    shareable: disk.child('shareable') !== undefined,
+    transient: disk.child('transient') !== undefined,
+    backingChain: disk.child('backingStore')?.child('source') !== undefined,
+    ...dataFileOf(source),
+    encrypted: disk.child('encryption') !== undefined || source?.child('encryption') !== undefined,
+  };
+}
+
+function sourcePath(type: DiskDescription['type'], source: XmlElement | undefined): string | null {
+  const key = { file: 'file', block: 'dev', dir: 'dir', volume: '', network: '', nvme: '', vhostuser: '' }[type];
+  return source?.attribute(key) || null;
+}
+
+function volumeOf(type: string, source: XmlElement | undefined): Pick<DiskDescription, 'volume'> {
+  const pool = source?.attribute('pool');
+  const volume = source?.attribute('volume');
+  return type === 'volume' && pool !== undefined && volume !== undefined ? { volume: { pool, volume } } : {};
+}
+
+function networkOf(type: string, source: XmlElement | undefined): Pick<DiskDescription, 'network'> {
+  const protocol = source?.attribute('protocol');
+  if (type !== 'network' || protocol === undefined) return {};
+  return { network: { protocol, name: source?.attribute('name') ?? null } };
+}
+
+/** `<source><dataStore><source file=…/></dataStore></source>` (libvirt 10.10 and newer). */
+function dataFileOf(source: XmlElement | undefined): Pick<DiskDescription, 'dataFile'> {
+  const store = source?.child('dataStore')?.child('source');
+  const file = store?.attribute('file') ?? store?.attribute('dev');
+  return file === undefined ? {} : { dataFile: file };
+}
+
+function bootFiles(os: XmlElement | undefined): BootFiles {
+  const files: Record<string, string> = {};
+  for (const kind of ['loader', 'nvram', 'kernel', 'initrd'] as const) {
+    const path = os?.textOf(kind)?.trim() || os?.child(kind)?.child('source')?.attribute('file');
+    if (path !== undefined && path !== '') files[kind] = path;
+  }
+  return files;
+}
+
+function isAgentChannel(channel: XmlElement): boolean {
+  return channel.child('target')?.attribute('name') === 'org.qemu.guest_agent.0';
+}
+
+function oneOf<T extends string>(known: readonly T[], value: string, what: string): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw badXml(`The domain XML has an unknown ${what}: '${value}'. Known: ${known.join(', ')}`);
+}

@@ -1,0 +1,239 @@
+import {
+  CHUNK_HEADER_LENGTH,
+  type ChunkHeader,
+  commandName,
+  decodeBlockStatus,
+  decodeChunkHeader,
+  decodeDataOffset,
+  decodeErrorChunk,
+  decodeHole,
+  decodeSimpleReply,
+  isErrorChunk,
+  MAX_BLOCK_STATUS_LENGTH,
+  MAX_ERROR_LENGTH,
+  NBD_CMD_BLOCK_STATUS,
+  NBD_CMD_READ,
+  NBD_REPLY_FLAG_DONE,
+  NBD_REPLY_TYPE_BLOCK_STATUS,
+  NBD_REPLY_TYPE_NONE,
+  NBD_REPLY_TYPE_OFFSET_DATA,
+  NBD_REPLY_TYPE_OFFSET_HOLE,
+  OFFSET_DATA_PREFIX_LENGTH,
+  OFFSET_HOLE_LENGTH,
+  replyHeaderLength,
+  SIMPLE_REPLY_LENGTH,
+} from '@virtnbd/nbd-protocol';
+import { NbdError } from './errors.ts';
+import type { WireRequest } from './operation.ts';
+
+/** What the receiver needs of the connection. */
+export interface ReplyHandler {
+  /** Whether structured replies were agreed on. */
+  readonly structured: boolean;
+  readonly contextIds: ReadonlySet<number>;
+  find(cookie: bigint): WireRequest | undefined;
+  /** A request's reply is whole, and in order: complete data, or an error. */
+  finish(request: WireRequest): void;
+}
+
+/**
+ * Takes the server's bytes as they come, split anywhere. Headers are gathered in a small scratch; a read's payload goes
+ * straight into its target. Whatever breaks the protocol throws, and then the connection is of no more use.
+ */
+export class ReplyReceiver {
+  readonly #handler: ReplyHandler;
+  readonly #scratch = new Uint8Array(CHUNK_HEADER_LENGTH);
+  /** What is being gathered, how much of it is there, how much is needed, and what then happens. */
+  #gathered: Uint8Array = this.#scratch;
+  #have = 0;
+  #need = SIMPLE_REPLY_LENGTH;
+  #then: (bytes: Uint8Array) => void = this.#header;
+  /** The reply that the bytes belong to, and the payload that is being copied. */
+  #request: WireRequest | undefined;
+  #done = false;
+  #payloadAt = 0;
+  #payloadLeft = 0;
+
+  constructor(handler: ReplyHandler) {
+    this.#handler = handler;
+  }
+
+  /** @throws NbdError `PROTOCOL`, or NbdCodecError */
+  push(bytes: Uint8Array): void {
+    let position = 0;
+    while (position < bytes.byteLength) {
+      const available = bytes.byteLength - position;
+      if (this.#payloadLeft > 0) {
+        const length = Math.min(available, this.#payloadLeft);
+        this.#copy(bytes.subarray(position, position + length));
+        position += length;
+      } else {
+        const length = Math.min(available, this.#need - this.#have);
+        this.#gathered.set(bytes.subarray(position, position + length), this.#have);
+        this.#have += length;
+        position += length;
+        if (this.#have === this.#need) this.#then(this.#gathered.subarray(0, this.#need));
+      }
+    }
+  }
+
+  #copy(bytes: Uint8Array): void {
+    this.#request?.operation.buffer?.set(bytes, this.#payloadAt);
+    this.#payloadAt += bytes.byteLength;
+    this.#payloadLeft -= bytes.byteLength;
+    if (this.#payloadLeft === 0) this.#endOfMessage();
+  }
+
+  #gather(length: number, then: (bytes: Uint8Array) => void): void {
+    this.#gathered = length <= this.#scratch.byteLength ? this.#scratch : new Uint8Array(length);
+    this.#have = 0;
+    this.#need = length;
+    this.#then = then;
+  }
+
+  /** Both headers have at least 16 bytes; the chunk's goes on for four more. */
+  #header(bytes: Uint8Array): void {
+    const length = replyHeaderLength(bytes);
+    if (this.#have < length) this.#need = length;
+    else if (length === CHUNK_HEADER_LENGTH) this.#chunk(decodeChunkHeader(bytes));
+    else this.#simpleReply(bytes);
+  }
+
+  #simpleReply(bytes: Uint8Array): void {
+    const { cookie, error } = decodeSimpleReply(bytes);
+    const request = this.#find(cookie);
+    this.#done = true;
+    if (request.chunked) throw violation(request, 'a simple reply after structured chunks');
+    if (error !== 0) {
+      request.error = { error, message: '' };
+      this.#endOfMessage();
+      return;
+    }
+    const { command } = request.operation;
+    if (command === NBD_CMD_BLOCK_STATUS) throw violation(request, 'a simple reply, which has no extents');
+    if (command !== NBD_CMD_READ) {
+      this.#endOfMessage();
+      return;
+    }
+    if (this.#handler.structured) throw violation(request, 'a simple reply in place of a structured one');
+    request.coverage.add(0, request.length);
+    this.#payloadAt = request.start;
+    this.#payloadLeft = request.length;
+  }
+
+  #chunk(header: ChunkHeader): void {
+    const request = this.#find(header.cookie);
+    if (!this.#handler.structured) throw violation(request, 'a structured reply, which was not agreed on');
+    request.chunked = true;
+    this.#done = (header.flags & NBD_REPLY_FLAG_DONE) !== 0;
+    if (isErrorChunk(header.type)) {
+      bound(request, header.length, 6, MAX_ERROR_LENGTH);
+      this.#gather(header.length, (bytes) => this.#error(request, header.type, bytes));
+    } else if (header.type === NBD_REPLY_TYPE_NONE) {
+      bound(request, header.length, 0, 0);
+      if (!this.#done) throw violation(request, 'an empty chunk that is not the last');
+      this.#endOfMessage();
+    } else {
+      this.#content(request, header.type, header.length);
+    }
+  }
+
+  #content(request: WireRequest, type: number, length: number): void {
+    const { command } = request.operation;
+    if (type === NBD_REPLY_TYPE_OFFSET_DATA && command === NBD_CMD_READ) {
+      bound(request, length, OFFSET_DATA_PREFIX_LENGTH + 1, OFFSET_DATA_PREFIX_LENGTH + request.length);
+      this.#gather(OFFSET_DATA_PREFIX_LENGTH, (bytes) =>
+        this.#data(request, bytes, length - OFFSET_DATA_PREFIX_LENGTH),
+      );
+    } else if (type === NBD_REPLY_TYPE_OFFSET_HOLE && command === NBD_CMD_READ) {
+      bound(request, length, OFFSET_HOLE_LENGTH, OFFSET_HOLE_LENGTH);
+      this.#gather(OFFSET_HOLE_LENGTH, (bytes) => this.#hole(request, bytes));
+    } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS && command === NBD_CMD_BLOCK_STATUS) {
+      bound(request, length, 12, MAX_BLOCK_STATUS_LENGTH);
+      this.#gather(length, (bytes) => this.#blockStatus(request, bytes));
+    } else {
+      throw violation(request, `a chunk of type ${type}`);
+    }
+  }
+
+  #data(request: WireRequest, bytes: Uint8Array, length: number): void {
+    this.#payloadAt = cover(request, decodeDataOffset(bytes), length);
+    this.#payloadLeft = length;
+  }
+
+  #hole(request: WireRequest, bytes: Uint8Array): void {
+    const hole = decodeHole(bytes);
+    const at = cover(request, hole.offset, hole.length);
+    request.operation.buffer?.fill(0, at, at + hole.length);
+    this.#endOfMessage();
+  }
+
+  #blockStatus(request: WireRequest, bytes: Uint8Array): void {
+    const { contextId, extents } = decodeBlockStatus(bytes);
+    if (!this.#handler.contextIds.has(contextId))
+      throw violation(request, `extents of the unknown context ${contextId}`);
+    if (request.status.has(contextId)) throw violation(request, `the extents of context ${contextId} twice`);
+    request.status.set(contextId, extents);
+    this.#endOfMessage();
+  }
+
+  #error(request: WireRequest, type: number, bytes: Uint8Array): void {
+    const error = decodeErrorChunk(type, bytes);
+    const { offset } = error;
+    if (offset !== undefined && (offset < request.offset || offset >= request.offset + request.length)) {
+      throw violation(request, `an error at ${offset}, outside the request`);
+    }
+    request.error ??= error;
+    this.#endOfMessage();
+  }
+
+  /** A simple reply or a chunk is over; the next header follows. */
+  #endOfMessage(): void {
+    const request = this.#request;
+    this.#request = undefined;
+    this.#gather(SIMPLE_REPLY_LENGTH, this.#header);
+    if (request === undefined || !this.#done) return;
+    if (request.error === undefined) this.#checkComplete(request);
+    this.#handler.finish(request);
+  }
+
+  #checkComplete(request: WireRequest): void {
+    const { command } = request.operation;
+    if (command === NBD_CMD_READ && !request.coverage.complete)
+      throw violation(request, 'fewer bytes than were asked for');
+    if (command === NBD_CMD_BLOCK_STATUS && request.status.size < this.#handler.contextIds.size) {
+      throw violation(request, 'the extents of fewer contexts than it granted');
+    }
+  }
+
+  #find(cookie: bigint): WireRequest {
+    const request = this.#handler.find(cookie);
+    if (request === undefined) {
+      throw new NbdError('PROTOCOL', `the NBD server answered a request that is not in flight (cookie ${cookie})`);
+    }
+    this.#request = request;
+    return request;
+  }
+}
+
+/** @returns where in the operation's buffer the range begins */
+function cover(request: WireRequest, offset: number, length: number): number {
+  const start = offset - request.offset;
+  if (!request.coverage.add(start, length)) {
+    throw violation(request, `${length} bytes at ${offset}, outside the request or sent before`);
+  }
+  return request.start + start;
+}
+
+function bound(request: WireRequest, length: number, least: number, most: number): void {
+  if (length < least || length > most) throw violation(request, `a chunk of ${length} bytes`);
+}
+
+function violation(request: WireRequest, what: string): NbdError {
+  const { offset, length } = request;
+  const asked = `${commandName(request.operation.command)} (offset ${offset}, length ${length})`;
+  return new NbdError('PROTOCOL', `the NBD server broke the protocol: it answered ${asked} with ${what}`, {
+    offset,
+    length,
+  });
+}

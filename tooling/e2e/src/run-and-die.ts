@@ -1,0 +1,19 @@
+// node run-and-die.ts STEP LEVEL DOMAIN FOLDER: a backup that kills itself, as by a power cut, when it reaches STEP.
+import { type BackupLevel, runBackup } from '@virtnbd/backup-engine';
+import { LocalHost } from '@virtnbd/host';
+import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+
+const [step, level, domain = '', folder = ''] = process.argv.slice(2);
+const uri = process.env.LIBVIRT_DEFAULT_URI ?? '';
+
+await runBackup(
+  { domain, level: level as BackupLevel, folder },
+  {
+    host: new LocalHost(),
+    connect: () => LibvirtConnection.open(uri),
+    writer: { name: 'run-and-die', version: '0.0.0' },
+    onEvent: (event) => {
+      if (event.type === 'step' && event.step === step) process.kill(process.pid, 'SIGKILL');
+    },
+  },
+);

@@ -1,0 +1,154 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  type DiskOperation,
+  type DiskSpec,
+  type Random,
+  type TempFolder,
+  TestLibvirt,
+  type TestVm,
+  tempFolder,
+} from '@virtnbd/test-kit';
+import { expect } from 'vitest';
+import { type CommandResult, run, succeed } from './commands.ts';
+import { difference } from './images.ts';
+
+const execute = promisify(execFile);
+
+/** A VM, a backup folder, and for every restore point a raw reference of what each disk held at that moment. */
+export class Scenario implements AsyncDisposable {
+  readonly libvirt: TestLibvirt;
+  readonly vm: TestVm;
+  /** A folder of the test's own, for whatever it needs. */
+  readonly work: TempFolder;
+  /** The backup folder; its path has what a path may have. */
+  readonly folder: string;
+  readonly #owner: boolean;
+  readonly #references = new Map<string, string[]>();
+  #restores = 0;
+
+  private constructor(libvirt: TestLibvirt, vm: TestVm, work: TempFolder, owner = true) {
+    this.libvirt = libvirt;
+    this.vm = vm;
+    this.work = work;
+    this.#owner = owner;
+    this.folder = join(work.path, `backup [of] 'it' ü`);
+  }
+
+  /** The same VM, with another backup folder and references of its own. */
+  static async copyOf({ libvirt, vm }: Scenario): Promise<Scenario> {
+    return new Scenario(libvirt, vm, await tempFolder(), false);
+  }
+
+  /** Starts a libvirt of its own and a paused VM with these disks. */
+  static async start(disks: readonly DiskSpec[] = [{ target: 'vda' }], name?: string): Promise<Scenario> {
+    const work = await tempFolder();
+    const libvirt = await TestLibvirt.start();
+    try {
+      const vm = await libvirt.createVm({ disks, ...(name !== undefined && { name }) });
+      return new Scenario(libvirt, vm, work);
+    } catch (error) {
+      await libvirt.stop();
+      await work.remove();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#owner) await this.libvirt.stop();
+    await this.work.remove();
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { LIBVIRT_DEFAULT_URI: this.libvirt.uri };
+  }
+
+  /** The arguments of a backup of this VM into this folder. */
+  backupArgs(level: string, ...args: readonly string[]): string[] {
+    return ['-d', this.vm.name, '-l', level, '-o', this.folder, '-n', ...args];
+  }
+
+  /** Runs a backup, whatever its exit code. */
+  tryBackup(level: string, ...args: readonly string[]): Promise<CommandResult> {
+    return run('virtnbdbackup', this.backupArgs(level, ...args), this.env);
+  }
+
+  /** Takes a reference of each disk, then a backup that must succeed and makes the restore point `point`. */
+  async backup(level: string, point: string, ...args: readonly string[]): Promise<CommandResult> {
+    await this.keepReference(point);
+    return this.backupOnly(level, ...args);
+  }
+
+  /** A backup that must succeed, without references: for disks that are too large for them. */
+  backupOnly(level: string, ...args: readonly string[]): Promise<CommandResult> {
+    return succeed('virtnbdbackup', this.backupArgs(level, ...args), this.env);
+  }
+
+  /** Keeps what the disks hold now as what `point` must give back. */
+  async keepReference(point: string): Promise<void> {
+    for (const { target } of this.vm.disks) await this.vm.reference(target, this.reference(point, target));
+    this.#references.set(
+      point,
+      this.vm.disks.map(({ target }) => target),
+    );
+  }
+
+  reference(point: string, disk: string): string {
+    return join(this.work.path, `${point}.${disk}.reference`);
+  }
+
+  /** Restores `point` into a new folder, which it returns; the restore must succeed. */
+  async restore(point: string, ...args: readonly string[]): Promise<string> {
+    const target = join(this.work.path, `restore-${this.#restores++}`);
+    await succeed('virtnbdrestore', ['-i', this.folder, '-o', target, '-n', '--until', point, ...args]);
+    return target;
+  }
+
+  /** Every point that was backed up comes back as it was, on every disk. */
+  async expectAllPointsExact(): Promise<void> {
+    for (const [point, disks] of this.#references) {
+      const target = await this.restore(point);
+      for (const disk of disks) {
+        const image = join(target, this.imageName(disk));
+        expect(await difference(image, this.reference(point, disk)), `${disk} at ${point}`).toBeNull();
+      }
+    }
+  }
+
+  /** Restores `point` and reads ranges of one of its disks, each of which holds one value only. */
+  async expectBytes(
+    point: string,
+    disk: string,
+    ranges: readonly { offset: number; length: number; value: number }[],
+  ): Promise<void> {
+    const image = join(await this.restore(point), this.imageName(disk));
+    const reads = ranges.flatMap(({ offset, length, value }) => ['-c', `read -P ${value} ${offset} ${length}`]);
+    const { stdout } = await execute('qemu-io', ['-r', '-f', 'qcow2', ...reads, image]);
+    expect(stdout).not.toContain('verification failed');
+    expect(stdout.match(/^read \d+\/\d+ bytes/gm)).toHaveLength(ranges.length);
+  }
+
+  /** The base name of a disk's image, which a restored image has too. */
+  imageName(disk: string): string {
+    const path = this.vm.disks.find(({ target }) => target === disk)?.path ?? '';
+    return path.slice(path.lastIndexOf('/') + 1);
+  }
+}
+
+/** `count` random writes, writes of zeroes and discards on a disk of `size` bytes. */
+export function randomOperations(random: Random, target: string, size: number, count: number): DiskOperation[] {
+  return Array.from({ length: count }, () => {
+    // Some ranges in whole clusters, so that zeroing really frees them; some in sectors, so that clusters are mixed.
+    const alignment = random.pick([512, 4096, 65536]);
+    const range = { target, ...random.range(size, { alignment, longest: random.pick([65536, 1 << 20, 4 << 20]) }) };
+    switch (random.integer(0, 4)) {
+      case 0:
+        return { kind: 'zero', ...range, unmap: random.boolean() };
+      case 1:
+        return { kind: 'discard', ...range };
+      default:
+        return { kind: 'write', ...range, pattern: random.integer(1, 255) };
+    }
+  });
+}
