@@ -42,7 +42,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   signal.throwIfAborted();
   const plan = await prepare(host, libvirt, domain, request, { tell, signal });
   step('planned');
-  return makePoint({ context, libvirt, second, signal, tell }, request, plan, running);
+  return await makePoint({ context, libvirt, second, signal, tell }, request, plan, running);
 }
 
 async function lookUp(libvirt: LibvirtConnection, name: string): Promise<{ domain: DomainIdentity; running: boolean }> {

@@ -5,6 +5,7 @@ import { chooseDisks } from '../src/disks.ts';
 function disk(target: string, rest: Partial<DiskDescription> = {}): DiskDescription {
   return {
     target,
+    bus: null,
     device: 'disk',
     type: 'file',
     format: 'qcow2',

@@ -31,7 +31,12 @@ async function faithful(folder: string): Promise<Map<string, string>> {
 }
 
 const summary = (set: BackupSet): unknown =>
-  set.points.map(({ id, level, parent, disks }) => [id, level, parent, disks.map(({ disk, kind }) => `${disk} ${kind}`)]);
+  set.points.map(({ id, level, parent, disks }) => [
+    id,
+    level,
+    parent,
+    disks.map(({ disk, kind }) => `${disk} ${kind}`),
+  ]);
 
 const vda = ['vda stream'];
 const folders: [string, unknown[]][] = [

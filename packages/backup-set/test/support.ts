@@ -157,7 +157,8 @@ export function failingHost(at: number, failure: Failure): { host: Host; calls: 
   const call = async (object: object, key: string | symbol, args: readonly unknown[]): Promise<unknown> => {
     const number = calls++;
     const method: unknown = Reflect.get(object, key);
-    const doIt = async (): Promise<unknown> => (typeof method === 'function' ? await method.apply(object, args) : method);
+    const doIt = async (): Promise<unknown> =>
+      typeof method === 'function' ? await method.apply(object, args) : method;
     const closes = key === 'close' || key === Symbol.asyncDispose;
     if (number === at || (failure === 'killed' && number > at)) {
       if ((failure === 'after' && number === at) || closes) await doIt();

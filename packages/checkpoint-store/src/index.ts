@@ -17,6 +17,7 @@ export {
 } from './plan.ts';
 export {
   type CheckpointConnection,
+  checkBitmaps,
   type Redefined,
   type Removal,
   type RollBack,

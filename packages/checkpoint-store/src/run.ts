@@ -9,8 +9,8 @@ export interface RunOptions {
   signal?: AbortSignal;
 }
 
-/** libvirt's codes for a bitmap that is gone, or that was not stored in good order. */
-const BITMAP_GONE: readonly string[] = ['CHECKPOINT_INCONSISTENT'];
+/** A bitmap is gone, or was not stored in good order. */
+const BITMAP_BROKEN = 'CHECKPOINT_INCONSISTENT';
 const VM_IS_OFF: readonly string[] = ['OPERATION_UNSUPPORTED', 'OPERATION_INVALID'];
 /** What a libvirt says that does not know REDEFINE_VALIDATE, or cannot do it for this VM (one that is off). */
 const CANNOT_VALIDATE: readonly string[] = [
@@ -34,8 +34,8 @@ export async function readCheckpoints(connection: CheckpointConnection, uuid: st
 
 export interface Removal {
   removed: readonly string[];
-  /** Of these only libvirt's record could be removed, as their bitmap was gone or broken on some disk. */
-  metadataOnly: readonly string[];
+  /** Of these the bitmap was gone or broken on some disk. */
+  broken: readonly string[];
 }
 
 /**
@@ -53,15 +53,15 @@ export async function removeChain(
 ): Promise<Removal> {
   const own = (await readCheckpoints(connection, uuid)).filter(({ name }) => ownNumber(name) !== null);
   const removed: string[] = [];
-  const metadataOnly: string[] = [];
+  const broken: string[] = [];
   for (const name of childrenFirst(own)) {
     options.signal?.throwIfAborted();
     const how = await deleteOne(connection, uuid, name);
     if (how === 'absent') continue;
     removed.push(name);
-    if (how === 'metadata') metadataOnly.push(name);
+    if (how === 'broken') broken.push(name);
   }
-  return { removed, metadataOnly };
+  return { removed, broken };
 }
 
 /** The checkpoint of a run that did not come to its commit. */
@@ -74,12 +74,16 @@ export interface Uncommitted {
 }
 
 /**
+ * What became of it:
+ *
  * - `deleted`: it was there and is gone; libvirt has merged its bitmap into the parent's, so that nothing is lost.
+ * - `broken`: it is gone, too, but on some disk its bitmap was so before. libvirt 7 and newer go on recording in the
+ *   parent's bitmap, so nothing is lost there either; an older one does not: the next backup has to be a full.
  * - `absent`: it had not been made.
  * - `not-ours`: a checkpoint of this name is there, made by somebody else since; it stays. Nothing is left to do.
  * - `waiting`: the VM is off. It must be tried again when the VM runs; until then nothing may take its name.
  */
-export type RollBack = 'deleted' | 'absent' | 'not-ours' | 'waiting';
+export type RollBack = 'deleted' | 'broken' | 'absent' | 'not-ours' | 'waiting';
 
 /** Deletes the checkpoint of a run that did not come to its commit, if it is really that run's. */
 export async function rollBack(
@@ -92,8 +96,7 @@ export async function rollBack(
   if (found === undefined) return 'absent';
   if (found.description !== description && found.creationTime !== creationTime) return 'not-ours';
   try {
-    const how = await deleteOne(connection, uuid, name);
-    return how === 'absent' ? 'absent' : 'deleted';
+    return await deleteOne(connection, uuid, name);
   } catch (error) {
     if (error instanceof CheckpointStoreError && error.code === 'DOMAIN_OFF') return 'waiting';
     throw error;
@@ -104,7 +107,7 @@ async function deleteOne(
   connection: CheckpointConnection,
   uuid: string,
   name: string,
-): Promise<'deleted' | 'metadata' | 'absent'> {
+): Promise<'deleted' | 'broken' | 'absent'> {
   try {
     await connection.deleteCheckpoint(uuid, name);
     return 'deleted';
@@ -115,10 +118,72 @@ async function deleteOne(
       const text = `libvirt cannot delete the checkpoint ${name} of a VM that is off. Start the VM and try again.`;
       throw new CheckpointStoreError('DOMAIN_OFF', text, { checkpoints: [name], cause: error });
     }
-    if (!BITMAP_GONE.includes(error.code)) throw error;
+    // For a bitmap that is gone libvirt 9.0 says INTERNAL_ERROR, as for anything: so look whether it is that.
+    if ((await checkBitmaps(connection, uuid, name)) !== 'broken') throw error;
   }
+  await deleteBroken(connection, uuid, name);
+  return 'broken';
+}
+
+/**
+ * Whether libvirt finds the bitmaps of a checkpoint usable, on every disk that it covers. `unknown`: this libvirt, or a VM
+ * that is off, does not tell. Needs a VM that runs, changes nothing.
+ *
+ * @throws LibvirtError NO_DOMAIN_CHECKPOINT …
+ */
+export async function checkBitmaps(
+  connection: CheckpointConnection,
+  uuid: string,
+  name: string,
+): Promise<'usable' | 'broken' | 'unknown'> {
+  const found = (await connection.checkpoints(uuid)).find((checkpoint) => checkpoint.name === name);
+  if (found === undefined) throw new LibvirtError('NO_DOMAIN_CHECKPOINT', `The VM has no checkpoint ${name}`);
+  // Redefining a checkpoint as it is, with a look at the bitmaps.
+  const state = await validate(connection, uuid, found.xml);
+  return state === 'valid' ? 'usable' : state;
+}
+
+async function validate(
+  connection: CheckpointConnection,
+  uuid: string,
+  xml: string,
+): Promise<'valid' | 'broken' | 'unknown'> {
+  try {
+    await connection.createCheckpoint(uuid, xml, { redefine: true, redefineValidate: true });
+    return 'valid';
+  } catch (error) {
+    if (!(error instanceof LibvirtError)) throw error;
+    if (error.code === BITMAP_BROKEN) return 'broken';
+    if (CANNOT_VALIDATE.includes(error.code)) return 'unknown';
+    throw error;
+  }
+}
+
+/**
+ * libvirt deletes a checkpoint whose bitmap is gone on one disk from its records only, and the bitmaps of the other disks
+ * stay behind: in the way of the next chain, which uses the same names. So the checkpoint is redefined for each disk
+ * alone; where that succeeds the bitmap is there, and is deleted (merged into the parent's) with it.
+ */
+async function deleteBroken(connection: CheckpointConnection, uuid: string, name: string): Promise<void> {
+  const found = (await connection.checkpoints(uuid)).find((checkpoint) => checkpoint.name === name);
   await connection.deleteCheckpoint(uuid, name, { metadataOnly: true });
-  return 'metadata';
+  const { disks } = found === undefined ? { disks: [] } : await parseCheckpoint(found.xml);
+  for (const { target, checkpoint, bitmap } of disks) {
+    if (!checkpoint || found === undefined) continue;
+    const xml = singleDiskXml(found, target, bitmap ?? name);
+    if ((await validate(connection, uuid, xml)) === 'valid') await connection.deleteCheckpoint(uuid, name);
+  }
+}
+
+function singleDiskXml(of: DomainCheckpoint, target: string, bitmap: string): string {
+  const parent = of.parent === null ? '' : `<parent><name>${escapeXml(of.parent)}</name></parent>`;
+  const disk = `<disk name="${escapeXml(target)}" checkpoint="bitmap" bitmap="${escapeXml(bitmap)}"/>`;
+  const head = `<name>${escapeXml(of.name)}</name>${parent}<creationTime>${of.creationTime}</creationTime>`;
+  return `<domaincheckpoint>${head}<disks>${disk}</disks></domaincheckpoint>`;
+}
+
+function escapeXml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 export interface Redefined {

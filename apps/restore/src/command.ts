@@ -1,0 +1,43 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Flags } from '@oclif/core';
+import { BaseCommand, type CommandFlags, logfileFlag, type Session } from '@virtnbd/cli-kit';
+
+/** `virtnbdrestore`: flags in, the engine's events out. */
+export default class Restore extends BaseCommand<typeof Restore> {
+  static override summary = 'Restore disks of a virtual machine from a backup folder.';
+  static override description =
+    `For each disk an image is made that holds, byte for byte, what the disk held at the restore point: the newest
+one, or the one that --until names. Folders of the established virtnbdbackup are restored as well. libvirt is
+not needed, and no existing file is overwritten.
+
+Exit codes: 0 done and exact; 1 failed, no image is left; 2 wrong usage; 128 + n ended by signal n.`;
+  static override examples = [
+    { description: 'the newest state of all disks', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1' },
+    {
+      description: 'an older point',
+      command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --until virtnbdbackup.2',
+    },
+    { description: 'one disk', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 -d vda' },
+  ];
+  static override established = ['input', 'output', 'disk', 'until', 'logfile'];
+  static override flags = {
+    input: Flags.string({ char: 'i', description: 'the backup folder', required: true, helpValue: 'DIR' }),
+    output: Flags.string({ char: 'o', description: 'the folder for the images', required: true, helpValue: 'DIR' }),
+    disk: Flags.string({ char: 'd', description: 'only this disk', helpValue: 'vda' }),
+    until: Flags.string({
+      char: 'u',
+      description: 'the restore point: a checkpoint, copy, or the unix time of a differential',
+      default: 'latest',
+      helpValue: 'POINT',
+    }),
+    logfile: logfileFlag(join(homedir(), 'virtnbdrestore.log')),
+  };
+
+  protected override async perform(flags: CommandFlags<typeof Restore>, session: Session): Promise<undefined> {
+    // Loaded here, so that --help does not wait for it.
+    const { restore } = await import('./restore.ts');
+    await restore({ ...flags, input: resolve(flags.input), output: resolve(flags.output) }, session);
+    return undefined;
+  }
+}
