@@ -78,6 +78,7 @@ export class SetTransaction {
   readonly #entries = new Map<string, ManifestFile>();
   readonly #made = new Set<string>();
   #intent: Intent;
+  #amending: Promise<void> = Promise.resolve();
   #state: State = 'open';
   #manifest: Manifest | null = null;
 
@@ -148,7 +149,7 @@ export class SetTransaction {
     this.#require('open');
     const { checkpoint: name, checkpointFolder } = this.#intent;
     if (name === null) throw new BackupSetError('STATE', `The run was not to make a checkpoint.`);
-    await this.#amend({ checkpointTime: checkpoint.creationTime });
+    await this.#amend(() => ({ checkpointTime: checkpoint.creationTime }));
     await this.#writeStaged(stagedCheckpointName(name), checkpoint.xml);
     if (checkpointFolder !== null) return;
     const bytes = Buffer.from(checkpoint.xml);
@@ -159,13 +160,13 @@ export class SetTransaction {
   /** Records, before it happens, that checkpoints of an older chain are removed. */
   async markSuperseded(checkpoints: readonly string[]): Promise<void> {
     this.#require('open');
-    await this.#amend({ superseded: checkpoints });
+    await this.#amend(() => ({ superseded: checkpoints }));
   }
 
   /** Records socket and scratch files before they are made. */
   async setJob(job: JobTraces): Promise<void> {
     this.#require('open');
-    await this.#amend({ job });
+    await this.#amend(() => ({ job }));
   }
 
   /** Syncs all files, gives them their names and syncs the folder. */
@@ -243,13 +244,18 @@ export class SetTransaction {
     const news = names.map(assertSafeName).filter((name) => !this.#intent.files.includes(name));
     if (news.length === 0) return;
     await requireAbsent(this.#host, this.folder, withPartial(news));
-    await this.#amend({ files: [...this.#intent.files, ...news] });
+    await this.#amend(({ files }) => ({ files: [...new Set([...files, ...news])] }));
   }
 
-  async #amend(change: Partial<Intent>): Promise<void> {
-    const intent = { ...this.#intent, ...change };
-    await writeIntent(this.#host, this.folder, intent, true);
-    this.#intent = intent;
+  /** Disks are written at the same time: each change waits for the one before, and builds upon it. */
+  #amend(change: (intent: Intent) => Partial<Intent>): Promise<void> {
+    const done = this.#amending.then(async () => {
+      const intent = { ...this.#intent, ...change(this.#intent) };
+      await writeIntent(this.#host, this.folder, intent, true);
+      this.#intent = intent;
+    });
+    this.#amending = done.catch(() => undefined);
+    return done;
   }
 
   #partial(name: string): string {

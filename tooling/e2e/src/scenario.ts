@@ -16,6 +16,9 @@ import { difference } from './images.ts';
 
 const execute = promisify(execFile);
 
+/** What a folder may be called; the established tool finds nothing in such a one. */
+const ODD_NAME = `backup [of] 'it' ü`;
+
 /** A VM, a backup folder, and for every restore point a raw reference of what each disk held at that moment. */
 export class Scenario implements AsyncDisposable {
   readonly libvirt: TestLibvirt;
@@ -28,26 +31,29 @@ export class Scenario implements AsyncDisposable {
   readonly #references = new Map<string, string[]>();
   #restores = 0;
 
-  private constructor(libvirt: TestLibvirt, vm: TestVm, work: TempFolder, owner = true) {
+  private constructor(libvirt: TestLibvirt, vm: TestVm, work: TempFolder, folder = ODD_NAME, owner = true) {
     this.libvirt = libvirt;
     this.vm = vm;
     this.work = work;
     this.#owner = owner;
-    this.folder = join(work.path, `backup [of] 'it' ü`);
+    this.folder = join(work.path, folder);
   }
 
   /** The same VM, with another backup folder and references of its own. */
   static async copyOf({ libvirt, vm }: Scenario): Promise<Scenario> {
-    return new Scenario(libvirt, vm, await tempFolder(), false);
+    return new Scenario(libvirt, vm, await tempFolder(), ODD_NAME, false);
   }
 
   /** Starts a libvirt of its own and a paused VM with these disks. */
-  static async start(disks: readonly DiskSpec[] = [{ target: 'vda' }], name?: string): Promise<Scenario> {
+  static async start(
+    disks: readonly DiskSpec[] = [{ target: 'vda' }],
+    { name, folder }: { name?: string; folder?: string } = {},
+  ): Promise<Scenario> {
     const work = await tempFolder();
     const libvirt = await TestLibvirt.start();
     try {
       const vm = await libvirt.createVm({ disks, ...(name !== undefined && { name }) });
-      return new Scenario(libvirt, vm, work);
+      return new Scenario(libvirt, vm, work, folder);
     } catch (error) {
       await libvirt.stop();
       await work.remove();

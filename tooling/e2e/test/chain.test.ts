@@ -79,7 +79,7 @@ test('a disk of 16 TiB that holds little is saved and comes back', async () => {
 });
 
 test('a VM with a name full of odd characters and a folder with another are saved and come back', async () => {
-  await using scenario = await Scenario.start([{ target: 'vda' }], `odd [näme] 'x" $(y)`);
+  await using scenario = await Scenario.start([{ target: 'vda' }], { name: `odd [näme] 'x" $(y)` });
   await scenario.vm.write('vda', MIB, MIB, 0x77);
   await scenario.backup('full', 'virtnbdbackup.0');
   await scenario.backup('inc', 'virtnbdbackup.1');

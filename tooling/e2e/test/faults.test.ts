@@ -32,8 +32,11 @@ async function expectNothingLeft(scenario: Scenario, pids: readonly number[]): P
   expect(names.filter((name) => /partial|intent|lock/.test(name))).toEqual([]);
 }
 
+/** Only a full removes a chain. */
+const INCREMENT_STEPS = STEPS.filter((step) => step !== 'old-chain-removed');
+
 // Steps before the intent leave nothing to recover but the lock.
-test.each(STEPS)('an increment killed at «%s» loses nothing', async (step) => {
+test.each(INCREMENT_STEPS)('an increment killed at «%s» loses nothing', async (step) => {
   await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '8M' }]);
   await scenario.vm.write('vda', 0, 4 * MIB, 0x11);
   await scenario.backup('full', 'virtnbdbackup.0');
@@ -64,6 +67,26 @@ test.each(['intent-written', 'job-begun', 'copying', 'sealed', 'committed', 'job
     await expectNothingLeft(scenario, [pid]);
   },
 );
+
+test('a full that is killed after it ended the chain before is made again; the old folder refuses to go on', async () => {
+  await using scenario = await Scenario.start();
+  await scenario.vm.write('vda', 0, MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await scenario.backup('inc', 'virtnbdbackup.1');
+  await using rotated = await Scenario.copyOf(scenario);
+  const pid = await killedBackup(rotated, 'full', 'old-chain-removed');
+  const refused = await scenario.tryBackup('inc');
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('full backup')]);
+  await scenario.vm.write('vda', MIB, MIB, 0x22);
+  await rotated.backup('full', 'virtnbdbackup.0');
+  await rotated.vm.write('vda', MIB, 4096, 0x33);
+  await rotated.backup('inc', 'virtnbdbackup.1');
+  await rotated.expectAllPointsExact();
+  await scenario.expectAllPointsExact();
+  await expectNothingLeft(rotated, [pid]);
+  const superseded = await scenario.tryBackup('inc');
+  expect([superseded.code, superseded.stderr]).toEqual([1, expect.stringContaining('new chain')]);
+});
 
 test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
   '%s ends the job, takes the checkpoint back and leaves no point',

@@ -7,6 +7,8 @@ import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
+/** The established tool expands wildcards in the folder's name. */
+const PLAIN = { folder: 'backup' };
 const { skip } = requires('virtnbdbackup');
 
 /** A backup of the established tool into the scenario's folder. */
@@ -31,7 +33,7 @@ describe.skipIf(skip)('with the established tool', () => {
     ['plain', []],
     ['compressed', ['-z']],
   ])('a folder that it wrote comes back exactly at every point: %s', async (_name, args) => {
-    await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '16M' }]);
+    await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '16M' }], PLAIN);
     await scenario.vm.write('vda', 0, 8 * MIB, 0x11);
     await scenario.vm.write('vdb', MIB, MIB, 0x12);
     await theirBackup(scenario, 'full', 'virtnbdbackup.0', ...args);
@@ -47,7 +49,7 @@ describe.skipIf(skip)('with the established tool', () => {
     ['plain', []],
     ['compressed', ['-z']],
   ])('it restores every point of our folder exactly, where no range became zero: %s', async (_name, args) => {
-    await using scenario = await Scenario.start([{ target: 'vda' }]);
+    await using scenario = await Scenario.start([{ target: 'vda' }], PLAIN);
     await scenario.vm.write('vda', 0, 40 * MIB, 0x21);
     await scenario.backup('full', 'virtnbdbackup.0', ...args);
     await scenario.vm.write('vda', 6 * MIB, 6 * MIB, 0x22);
@@ -61,7 +63,7 @@ describe.skipIf(skip)('with the established tool', () => {
   });
 
   test('it brings a zeroed range of our increment back as it was before: the known difference', async () => {
-    await using scenario = await Scenario.start();
+    await using scenario = await Scenario.start([{ target: 'vda' }], PLAIN);
     await scenario.vm.write('vda', 0, 8 * MIB, 0x31);
     await scenario.backup('full', 'virtnbdbackup.0');
     await scenario.vm.zero('vda', 2 * MIB, MIB, { unmap: true });
@@ -73,7 +75,7 @@ describe.skipIf(skip)('with the established tool', () => {
   });
 
   test('it goes on with a chain that we began, and we with one that it began', async () => {
-    await using ours = await Scenario.start();
+    await using ours = await Scenario.start([{ target: 'vda' }], PLAIN);
     await ours.vm.write('vda', 0, MIB, 0x41);
     await ours.backup('full', 'virtnbdbackup.0');
     await ours.vm.write('vda', MIB, MIB, 0x42);
@@ -82,7 +84,7 @@ describe.skipIf(skip)('with the established tool', () => {
     await ours.backup('inc', 'virtnbdbackup.2');
     await ours.expectAllPointsExact();
 
-    await using theirs = await Scenario.start();
+    await using theirs = await Scenario.start([{ target: 'vda' }], PLAIN);
     await theirs.vm.write('vda', 0, MIB, 0x51);
     await theirBackup(theirs, 'full', 'virtnbdbackup.0');
     await theirs.vm.write('vda', MIB, MIB, 0x52);
@@ -95,7 +97,7 @@ describe.skipIf(skip)('with the established tool', () => {
   });
 
   test('it reads the headers of our files', async () => {
-    await using scenario = await Scenario.start();
+    await using scenario = await Scenario.start([{ target: 'vda' }], PLAIN);
     await scenario.vm.write('vda', 0, MIB, 0x61);
     await scenario.backup('full', 'virtnbdbackup.0', '-z');
     const { stdout, stderr } = await established('virtnbdrestore', [

@@ -169,7 +169,13 @@ export class TestVm {
   /** True while libvirt has a backup (or another) job for the VM. */
   async jobActive(): Promise<boolean> {
     if ((await this.state()) === 'shutoff') return false;
-    return !/^Job type:\s*None/m.test(await this.virsh('domjobinfo'));
+    try {
+      return !/^Job type:\s*None/m.test(await this.virsh('domjobinfo'));
+    } catch (error) {
+      // What libvirt says while a job is beginning.
+      if (error instanceof Error && error.message.includes('backup job data missing')) return true;
+      throw error;
+    }
   }
 
   /** Runs a QMP command and gives its `return`. */
