@@ -20,11 +20,11 @@ function say(line = ''): void {
 }
 
 /** Runs one of our commands through its bin, as npx does, and tells how long it took. */
-async function command(name: string, args: readonly string[], uri?: string): Promise<void> {
+async function command(name: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   say(`\n$ npx ${name} ${args.map((arg) => (/[^\w./-]/.test(arg) ? `'${arg}'` : arg)).join(' ')}`);
   const since = performance.now();
-  const env = uri === undefined ? process.env : { ...process.env, LIBVIRT_DEFAULT_URI: uri };
-  const { stdout, stderr } = await run(join(root, 'node_modules/.bin', name), args, { env, maxBuffer: 1 << 26 });
+  const options = { env: { ...process.env, ...env }, maxBuffer: 1 << 26 };
+  const { stdout, stderr } = await run(join(root, 'node_modules/.bin', name), args, options);
   for (const line of `${stdout}${stderr}`.split('\n').filter((text) => text !== '')) say(`  ${line}`);
   say(`  (${((performance.now() - since) / 1000).toFixed(1)} s)`);
 }
@@ -41,7 +41,7 @@ async function change(vm: TestVm, before: string, folder: string): Promise<void>
 /** Restores a point and compares it; gives the path of the restored disk as a raw image. */
 async function restoreAndCompare(backup: string, point: string, reference: string, work: string): Promise<string> {
   const target = join(work, `restored-${point}`);
-  await command('virtnbdrestore', ['-i', backup, '-o', target, '--until', point]);
+  await command('virtnbdrestore', ['-i', backup, '-o', target, '--until', point], { HOME: work });
   const image = join(target, 'demo.qcow2');
   const raw = join(work, `${point}.raw`);
   await run('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, raw]);
@@ -68,13 +68,14 @@ async function story(libvirt: TestLibvirt, work: string): Promise<void> {
   say(`The VM «demo» runs under a libvirt of its own; its disk of ${DISK_SIZE / MIB} MiB carries an ext4 file system.`);
 
   const backup = join(work, 'backup');
+  const env = { LIBVIRT_DEFAULT_URI: libvirt.uri };
   const [before, after] = [join(work, 'before.raw'), join(work, 'after.raw')];
   await vm.reference('vda', before);
-  await command('virtnbdbackup', ['-d', 'demo', '-l', 'full', '-o', backup], libvirt.uri);
+  await command('virtnbdbackup', ['-d', 'demo', '-l', 'full', '-o', backup], env);
   say('\nThe disk changes:');
   await change(vm, before, work);
   await vm.reference('vda', after);
-  await command('virtnbdbackup', ['-d', 'demo', '-l', 'inc', '-o', backup], libvirt.uri);
+  await command('virtnbdbackup', ['-d', 'demo', '-l', 'inc', '-o', backup], env);
   say('\nSaved:');
   await sizes(backup);
 

@@ -67,7 +67,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return { LIBVIRT_DEFAULT_URI: this.libvirt.uri };
+    return { LIBVIRT_DEFAULT_URI: this.libvirt.uri, HOME: this.work.path };
   }
 
   /** The arguments of a backup of this VM into this folder. */
@@ -107,7 +107,7 @@ export class Scenario implements AsyncDisposable {
   /** Restores `point` into a new folder, which it returns; the restore must succeed. */
   async restore(point: string, ...args: readonly string[]): Promise<string> {
     const target = join(this.work.path, `restore-${this.#restores++}`);
-    await succeed('virtnbdrestore', ['-i', this.folder, '-o', target, '-n', '--until', point, ...args]);
+    await succeed('virtnbdrestore', ['-i', this.folder, '-o', target, '-n', '--until', point, ...args], this.env);
     return target;
   }
 

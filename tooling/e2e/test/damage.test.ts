@@ -29,7 +29,7 @@ async function damaged(name: string): Promise<string> {
 async function expectRefused(folder: string, file: string): Promise<void> {
   const target = `${folder}-restored`;
   await rm(target, { recursive: true, force: true });
-  const result = await run('virtnbdrestore', ['-i', folder, '-o', target, '-n']);
+  const result = await run('virtnbdrestore', ['-i', folder, '-o', target, '-n'], scenario.env);
   expect(result.code, result.stderr).toBe(1);
   expect(result.stderr).toContain(file);
   const left = (await readdir(target).catch(() => [])).filter((name) => name.includes('qcow2'));
@@ -84,6 +84,10 @@ test('an older point is restored although a newer increment is damaged', async (
   const folder = await damaged('newer');
   await truncate(join(folder, 'vda.inc.virtnbdbackup.1.data'), 100);
   const target = `${folder}-older`;
-  const result = await run('virtnbdrestore', ['-i', folder, '-o', target, '-n', '--until', 'virtnbdbackup.0']);
+  const result = await run(
+    'virtnbdrestore',
+    ['-i', folder, '-o', target, '-n', '--until', 'virtnbdbackup.0'],
+    scenario.env,
+  );
   expect(result.code, result.stderr).toBe(0);
 });

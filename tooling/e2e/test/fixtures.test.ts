@@ -34,7 +34,8 @@ function pointOf(file: string, checkpoint: string): string {
 async function restoredSum(folder: string, point: string, disk: string): Promise<string> {
   await using work = await tempFolder();
   const target = join(work.path, 'restored');
-  await succeed('virtnbdrestore', ['-i', join(fixtures, folder), '-o', target, '-n', '-d', disk, '--until', point]);
+  const args = ['-i', join(fixtures, folder), '-o', target, '-n', '-d', disk, '--until', point];
+  await succeed('virtnbdrestore', args, { HOME: work.path });
   const [image = ''] = (await readdir(target)).filter((name) => !name.endsWith('.xml'));
   const raw = join(work.path, 'raw');
   await execute('qemu-img', ['convert', '-O', 'raw', join(target, image), raw]);
@@ -67,7 +68,7 @@ test.each([
 test('a folder that an interrupted run left holds nothing to restore', async () => {
   await using work = await tempFolder();
   const args = ['-i', join(fixtures, 'interrupted-partial'), '-o', join(work.path, 'restored'), '-n'];
-  const { code, stderr } = await run('virtnbdrestore', args);
+  const { code, stderr } = await run('virtnbdrestore', args, { HOME: work.path });
   expect(code).toBe(1);
   expect(stderr).toContain('vda.copy.data.partial');
 });
