@@ -5,13 +5,13 @@ import { BaseCommand, type CommandFlags, quietFlag, type Session, UsageError } f
 /** `virtnbdbackup`: flags in, the engine's events out. */
 export default class Backup extends BaseCommand<typeof Backup> {
   static override summary = 'Back up a running virtual machine, whole or what has changed, while it runs.';
-  static override description =
-    `The first backup of a VM is a full one: it saves every disk and begins a chain of checkpoints. Each further
-increment saves what has changed since the one before, into the same folder. A copy stands alone and leaves
-checkpoints as they are. virtnbdrestore brings any of these points back.
-
-Exit codes: 0 done and exact; 1 failed, nothing half-done is left; 2 wrong usage, or warnings under --strict;
-128 + n ended by signal n.`;
+  static override description = [
+    'The first backup of a VM is a full one: it saves every disk and begins a chain of checkpoints. Each further ' +
+      'increment saves what has changed since the one before, into the same folder. A copy stands alone and leaves ' +
+      'checkpoints as they are. virtnbdrestore brings any of these points back.',
+    'Exit codes: 0 done and exact; 1 failed, nothing half-done counts; 2 wrong usage, or warnings under --strict; ' +
+      '128 + n ended by signal n.',
+  ].join('\n\n');
   static override examples = [
     { description: 'begin a chain', command: '<%= config.bin %> -d vm1 -l full -o /backup/vm1' },
     { description: 'save what has changed since', command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1' },

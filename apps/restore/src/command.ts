@@ -6,12 +6,12 @@ import { BaseCommand, type CommandFlags, logfileFlag, type Session } from '@virt
 /** `virtnbdrestore`: flags in, the engine's events out. */
 export default class Restore extends BaseCommand<typeof Restore> {
   static override summary = 'Restore disks of a virtual machine from a backup folder.';
-  static override description =
-    `For each disk an image is made that holds, byte for byte, what the disk held at the restore point: the newest
-one, or the one that --until names. Folders of the established virtnbdbackup are restored as well. libvirt is
-not needed, and no existing file is overwritten.
-
-Exit codes: 0 done and exact; 1 failed, no image is left; 2 wrong usage; 128 + n ended by signal n.`;
+  static override description = [
+    'For each disk an image is made that holds, byte for byte, what the disk held at the restore point: the newest ' +
+      'one, or the one that --until names. Folders of the established virtnbdbackup are restored as well. libvirt is ' +
+      'not needed, and no existing file is overwritten.',
+    'Exit codes: 0 done and exact; 1 failed, no image is left; 2 wrong usage; 128 + n ended by signal n.',
+  ].join('\n\n');
   static override examples = [
     { description: 'the newest state of all disks', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1' },
     {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   buildBackupXml,
   buildCheckpointXml,
@@ -7,10 +6,6 @@ import {
   parseBackupJob,
 } from '@virtnbd/libvirt-ops';
 import type { SavedDisk } from './disks.ts';
-import { BackupError } from './errors.ts';
-
-/** How long an aborted job may take until libvirt has forgotten it, milliseconds. */
-const END_TIMEOUT_MS = 60_000;
 
 /** Devices that libvirt would save unless told not to. */
 const WRITABLE: readonly string[] = ['disk', 'lun'];
@@ -19,6 +14,7 @@ const WRITABLE: readonly string[] = ['disk', 'lun'];
 export interface JobControl {
   backupBegin(uuid: string, backupXml: string, options?: { checkpointXml?: string }): Promise<void>;
   backupXml(uuid: string): Promise<string>;
+  /** Resolves when the job has ended and its scratch files are gone. */
   abortJob(uuid: string): Promise<void>;
 }
 
@@ -83,22 +79,12 @@ export async function hasJob(libvirt: JobControl, uuid: string): Promise<boolean
 }
 
 /**
- * Ends the VM's backup job if it is the one on `socketPath`, and waits until libvirt has forgotten it: only then are
- * its scratch files gone, and another job can begin. Another's job is left alone. No error when there is none, or when
- * the VM is off, which ends its job.
+ * Ends the VM's backup job if it is the one on `socketPath`. Another's job is left alone. No error when there is none, or
+ * when the VM is off, which ends its job.
  */
 export async function endJob(libvirt: JobControl, uuid: string, socketPath: string): Promise<void> {
   if ((await jobSocket(libvirt, uuid)) !== socketPath) return;
   await unlessGone(() => libvirt.abortJob(uuid));
-  const deadline = performance.now() + END_TIMEOUT_MS;
-  for (let pause = 2; await hasJob(libvirt, uuid); pause = Math.min(pause * 2, 200)) {
-    if (performance.now() > deadline)
-      throw new BackupError(
-        'JOB_ACTIVE',
-        `the backup job does not end; look at it with: virsh domjobinfo ${uuid}, end it with: virsh domjobabort ${uuid}`,
-      );
-    await sleep(pause);
-  }
 }
 
 async function runningJob(libvirt: JobControl, uuid: string): Promise<string | null> {

@@ -1,5 +1,5 @@
-import { encodeOption, NBD_OPT_ABORT, NbdCodecError } from '@virtnbd/nbd-protocol';
-import { NbdError } from './errors.ts';
+import { encodeOption, NBD_MAX_STRING, NBD_OPT_ABORT, NbdCodecError } from '@virtnbd/nbd-protocol';
+import { NbdError, printable } from './errors.ts';
 import { negotiate, type Session } from './handshake.ts';
 import { HandshakeStream } from './handshake-stream.ts';
 import type { ConnectOptions } from './options.ts';
@@ -18,6 +18,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 export async function openSession(address: NbdAddress, options: ConnectOptions): Promise<OpenSession> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, exportName = '', metaContexts = [] } = options;
   options.signal?.throwIfAborted();
+  checkNames([exportName, ...metaContexts]);
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(timeout(timeoutMs)), timeoutMs);
   const abort = () => stop.abort(options.signal?.reason);
@@ -55,6 +56,13 @@ async function handshake(
   } finally {
     signal.removeEventListener('abort', abort);
   }
+}
+
+function checkNames(names: readonly string[]): void {
+  const long = names.find((name) => Buffer.byteLength(name) > NBD_MAX_STRING);
+  if (long === undefined) return;
+  const start = printable(long.slice(0, 40));
+  throw new NbdError('USAGE', `the name "${start}…" is longer than the ${NBD_MAX_STRING} bytes that NBD allows`);
 }
 
 /** A refused option ends in good order, as the specification asks; anything else at once. */

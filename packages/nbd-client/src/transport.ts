@@ -55,10 +55,10 @@ export class Transport {
     });
   }
 
-  /** @throws NbdError `CONNECT`; the signal's reason when it aborts */
+  /** @throws NbdError `CONNECT`, or `USAGE` for a port or path that cannot be; the signal's reason when it aborts */
   static async open(address: NbdAddress, signal: AbortSignal): Promise<Transport> {
     signal.throwIfAborted();
-    const transport = new Transport(address);
+    const transport = Transport.#begin(address);
     const socket = transport.#socket;
     await new Promise<void>((resolve, reject) => {
       const abort = () => {
@@ -77,6 +77,14 @@ export class Transport {
       signal.addEventListener('abort', abort, { once: true });
     });
     return transport;
+  }
+
+  static #begin(address: NbdAddress): Transport {
+    try {
+      return new Transport(address);
+    } catch (cause) {
+      throw new NbdError('USAGE', `no address of an NBD server: ${JSON.stringify(address)}`, { cause });
+    }
   }
 
   /** Sets who hears from the socket; nothing is lost where it had closed before. */

@@ -99,6 +99,13 @@ describe('connecting fails', () => {
     expect(error).toMatchObject({ code: 'CONNECT', cause: { code: 'ECONNREFUSED' } });
   });
 
+  test('with USAGE where the address or a name cannot be', async () => {
+    expect((await errorOf(NbdClient.connect({ host: 'localhost', port: 70_000 }))).code).toBe('USAGE');
+    expect((await errorOf(NbdClient.connect({ path: '/x' }, { exportName: 'x'.repeat(4097) }))).code).toBe('USAGE');
+    const many = Array.from({ length: 17 }, (_, i) => `x:${i}`);
+    expect((await refusalOf({}, { metaContexts: many })).error.code).toBe('USAGE');
+  });
+
   test("with HANDSHAKE and the server's own words where the export is unknown, and leaves in good order", async () => {
     const { error, server } = await refusalOf(onGo(go(NBD_REP_ERR_UNKNOWN, Buffer.from('no disk "vdz" here'))));
     expect(server.options.at(-1)).toBe(NBD_OPT_ABORT);

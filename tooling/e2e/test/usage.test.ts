@@ -2,33 +2,10 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tempFolder } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
-import { run, succeed } from '../src/commands.ts';
+import { run } from '../src/commands.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
-
-test.each(['virtnbdbackup', 'virtnbdrestore'] as const)(
-  '%s --help shows examples, --version the version',
-  async (name) => {
-    const help = await succeed(name, ['--help']);
-    expect(help.stdout).toContain('EXAMPLES');
-    expect((await succeed(name, ['-V'])).stdout).toMatch(new RegExp(`^${name} \\d+\\.\\d+\\.\\d+`));
-  },
-);
-
-test.each([
-  ['no VM', ['-o', '/tmp/x'], 'domain'],
-  ['no folder', ['-d', 'vm1'], 'output'],
-  ['a level that does not exist', ['-d', 'vm1', '-o', '/tmp/x', '-l', 'everything'], 'level'],
-  ['an option that does not exist', ['-d', 'vm1', '-o', '/tmp/x', '--fast'], '--fast'],
-  ['a number of workers that is none', ['-d', 'vm1', '-o', '/tmp/x', '-w', 'many'], 'worker'],
-  ['both -i and -x', ['-d', 'vm1', '-o', '/tmp/x', '-i', 'vda', '-x', 'vdb'], '-x'],
-  ['output to a pipe', ['-d', 'vm1', '-o', '-'], 'pipe'],
-] as const)('virtnbdbackup with %s is wrong usage: exit 2', async (_name, args, hint) => {
-  const { code, stderr } = await run('virtnbdbackup', args);
-  expect(code).toBe(2);
-  expect(stderr).toContain(hint);
-});
 
 test('virtnbdbackup without a libvirt to talk to exits 1 and says what to do', async () => {
   await using work = await tempFolder();
