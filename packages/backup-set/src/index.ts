@@ -58,4 +58,5 @@ export {
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
 export { type CheckpointDuty, type Recovery, recover } from './recover.ts';
 export { BackupSet } from './set.ts';
-export { type CommitInput, SetTransaction, type TransactionPlan, type WrittenData } from './transaction.ts';
+export { type CommitInput, SetTransaction, type WrittenData } from './transaction.ts';
+export type { TransactionPlan } from './transaction-plan.ts';

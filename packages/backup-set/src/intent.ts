@@ -118,7 +118,7 @@ const KEYS = [
 ];
 
 /** @throws BackupSetError `BAD_INTENT` */
-export function decodeIntent(bytes: Uint8Array, file: string): Intent {
+function decodeIntent(bytes: Uint8Array, file: string): Intent {
   try {
     return readFields(Value.parse(bytes));
   } catch (cause) {

@@ -36,7 +36,7 @@ interface Placed {
 const FIRST_CHECKPOINT = 'virtnbdbackup.0';
 
 /** The id of an offline increment of the established tool, which has its parent's checkpoint name. */
-export const offlineId = (checkpoint: string): string => `${checkpoint}+offline`;
+const offlineId = (checkpoint: string): string => `${checkpoint}+offline`;
 
 /**
  * The restore points of files that have no manifest, from their names and headers alone. A file's name says which disk
@@ -123,7 +123,8 @@ function place(file: FoundData, point: string): Placed {
       incremental: header?.incremental ?? (level === 'inc' || level === 'diff'),
       virtualSize: header?.virtualSize ?? size,
       ...(header?.format == null ? {} : { format: header.format }),
-      parent: header?.incremental ? header.parentCheckpoint : null,
+      // The link of a file that is not what it seems says nothing of the point.
+      parent: header?.incremental && code === undefined ? header.parentCheckpoint : null,
       fileSize: size,
     },
   };

@@ -92,14 +92,14 @@ export class FileLock implements AsyncDisposable {
 
 /** The lock of a backup folder. */
 export const SetLock = {
-  acquire: (host: Host, folder: string, options?: LockOptions): Promise<FileLock> =>
-    FileLock.acquire(host, join(folder, SET_LOCK_NAME), options),
+  acquire: async (host: Host, folder: string, options?: LockOptions): Promise<FileLock> =>
+    await FileLock.acquire(host, join(folder, SET_LOCK_NAME), options),
 } as const;
 
 /** The lock of a VM, by its uuid, in a folder that all runs on the same libvirt share. */
 export const VmLock = {
-  acquire: (host: Host, folder: string, uuid: string, options?: LockOptions): Promise<FileLock> =>
-    FileLock.acquire(host, join(folder, vmLockName(uuid)), options),
+  acquire: async (host: Host, folder: string, uuid: string, options?: LockOptions): Promise<FileLock> =>
+    await FileLock.acquire(host, join(folder, vmLockName(uuid)), options),
 } as const;
 
 /** Takes over the lock of `holder`, who must be dead. False when it has changed hands meanwhile. */
@@ -110,7 +110,7 @@ async function follow(host: Host, path: string, holder: LockOwner, owner: LockOw
   for (let last = holder; ; ) {
     await requireDead(host, path, last);
     right = `${path}.${last.token}`;
-    if (await host.files.createExclusive(right, encodeLock(owner))) break;
+    if (await create(host, right, owner)) break;
     const taker = await readLock(host, right);
     if (taker === null || chain.length > MAX_ROUNDS) return false;
     chain.push(taker);
@@ -130,12 +130,16 @@ async function follow(host: Host, path: string, holder: LockOwner, owner: LockOw
   return true;
 }
 
+/** Makes the file; after a failure it is not left behind, as it would keep others out as long as this process lives. */
 async function create(host: Host, path: string, owner: LockOwner): Promise<boolean> {
   try {
     return await host.files.createExclusive(path, encodeLock(owner));
   } catch (error) {
     const holder = await readLock(host, path).catch(() => null);
     if (holder?.token === owner.token) await host.files.remove(path).catch(() => undefined);
+    // The name was taken, and free again before the host could look at it: whoever calls looks anew.
+    const vanished = error instanceof HostError && error.code === 'NOT_FOUND';
+    if (vanished && (await host.files.stat(dirname(path)))?.kind === 'folder') return false;
     throw error;
   }
 }

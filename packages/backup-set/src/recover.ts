@@ -158,6 +158,7 @@ export async function finishFiles(host: Host, folder: string, intent: Intent, ma
   }
   const target = intent.checkpointFolder ?? join(folder, CHECKPOINT_FOLDER);
   await writeCheckpointXml(host, target, checkpoint, Buffer.from(xml).toString('utf8'));
-  await host.files.remove(staged);
+  // The checkpoint folder may be new: it must outlive a crash before the staged file goes.
   await host.files.syncFolder(folder);
+  await host.files.remove(staged);
 }

@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import type { Host, HostFile } from '@virtnbd/host';
 import type { ChunkChecksums } from '@virtnbd/stream-format';
 import { BackupSetError } from './errors.ts';
-import { dropIntent, type Intent, type JobTraces, newRunId, readIntents, writeIntent } from './intent.ts';
+import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } from './intent.ts';
 import {
-  type DomainIdentity,
   encodeManifest,
   type FileRole,
   type Manifest,
@@ -18,30 +17,13 @@ import {
   CHECKPOINT_FOLDER,
   CHKSUM_SUFFIX,
   chunkFileNameOf,
-  type Level,
   manifestName,
   PARTIAL_SUFFIX,
   stagedCheckpointName,
 } from './names.ts';
 import { finishFiles, type Recovery, settleIntent } from './recover.ts';
 import { BackupSet } from './set.ts';
-
-/** What a run is about to make. */
-export interface TransactionPlan {
-  point: string;
-  level: Level;
-  domain: DomainIdentity;
-  writer: Writer;
-  /** The checkpoint that the run creates; null for copy and diff. */
-  checkpoint: string | null;
-  /** The point that this one follows; null for full and copy. */
-  parent: string | null;
-  /** Names that are known already. Others are added when they are written. */
-  files?: readonly string[];
-  /** Where the checkpoints' XML lies when that is not `checkpoints` in the folder; absolute. */
-  checkpointFolder?: string;
-  job?: JobTraces;
-}
+import { requireAbsent, type TransactionPlan, toIntent, withPartial } from './transaction-plan.ts';
 
 /** What is known of a data file once it is written. */
 export interface WrittenData {
@@ -292,45 +274,6 @@ export class SetTransaction {
       ...(adopted.length === 0 ? {} : { adopted }),
     };
   }
-}
-
-async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan): Promise<Intent> {
-  const { point, level, domain, checkpoint, parent } = plan;
-  if (parent !== null) set.chain(parent);
-  const time = set.checkpoints.find(({ name }) => name === parent)?.creationTime ?? null;
-  const earlier = level === 'full' ? [] : set.checkpoints.map(({ name }) => name);
-  const raw = set.points.flatMap(({ manifest, disks }) => (manifest === null ? disks : []));
-  return {
-    run: newRunId(),
-    owner: await host.identity(),
-    started: new Date().toISOString(),
-    point,
-    level,
-    domain: { name: domain.name, uuid: domain.uuid.toLowerCase() },
-    checkpoint,
-    checkpointTime: null,
-    parent,
-    parentCheckpoint: parent === null || time === null ? null : { name: parent, creationTime: time },
-    checkpoints: checkpoint === null ? [] : [...earlier, checkpoint],
-    files: (plan.files ?? []).map(assertSafeName),
-    checkpointFolder: plan.checkpointFolder ?? null,
-    superseded: [],
-    job: plan.job ?? null,
-    adopted: raw.filter(({ kind }) => kind === 'raw').map(({ file, fileSize }) => ({ name: file, size: fileSize })),
-    filesRolledBack: false,
-  };
-}
-
-function withPartial(names: readonly string[]): string[] {
-  return names.flatMap((name) => [name, `${name}${PARTIAL_SUFFIX}`]);
-}
-
-async function requireAbsent(host: Host, folder: string, names: readonly string[]): Promise<void> {
-  const existing = new Set((await host.files.list(folder)).map(({ name }) => name));
-  const file = names.find((name) => existing.has(name));
-  if (file === undefined) return;
-  const text = `${file} is in ${folder} already, and a backup never replaces a file. Use another folder, or move it away.`;
-  throw new BackupSetError('EXISTS', text, { file });
 }
 
 function sha256Of(bytes: Uint8Array): string {

@@ -23,7 +23,7 @@ export async function tempFolder(): Promise<string> {
   return folder;
 }
 
-export const SIZE = 1024 * 1024;
+const SIZE = 1024 * 1024;
 
 export interface StreamSpec {
   disk?: string;
@@ -36,7 +36,7 @@ export interface StreamSpec {
   virtualSize?: number;
 }
 
-export function metaOf(spec: StreamSpec): StreamMeta {
+function metaOf(spec: StreamSpec): StreamMeta {
   return {
     virtualSize: spec.virtualSize ?? SIZE,
     dataSize: 65536,
@@ -53,7 +53,7 @@ export function metaOf(spec: StreamSpec): StreamMeta {
   };
 }
 
-export async function writeStream(file: HostFile, spec: StreamSpec): Promise<StreamSummary> {
+async function writeStream(file: HostFile, spec: StreamSpec): Promise<StreamSummary> {
   const stream = new StreamWriter(file, metaOf(spec));
   await stream.start();
   await stream.data(0, new Uint8Array(65536).fill(spec.fill ?? 1));
@@ -161,7 +161,8 @@ export function failingHost(at: number, failure: Failure): { host: Host; calls: 
       typeof method === 'function' ? await method.apply(object, args) : method;
     const closes = key === 'close' || key === Symbol.asyncDispose;
     if (number === at || (failure === 'killed' && number > at)) {
-      if ((failure === 'after' && number === at) || closes) await doIt();
+      const done = (failure === 'after' && number === at) || closes ? await doIt() : null;
+      if (key === 'open') await (done as HostFile | null)?.close();
       throw new InjectedError(`call ${number} (${String(key)}) fails`);
     }
     const result = await doIt();
@@ -175,7 +176,7 @@ export function failingHost(at: number, failure: Failure): { host: Host; calls: 
         return (...args: unknown[]) => call(target, key, args);
       },
     });
-  // biome-ignore lint/plugin: the proxy has the methods of what it wraps
+  // The proxy has the methods of what it wraps.
   const files = wrap(host.files) as HostFiles;
   const wrapped: Host = {
     files,

@@ -40,9 +40,7 @@ async function expectConsistent(
   const point = planOf(spec).point;
   const there = set.points.some(({ id }) => id === point);
   if (!there) {
-    const after = await snapshot(folder);
-    expect(Object.keys(after).filter((name) => !name.startsWith('checkpoints/'))).toEqual(Object.keys(before));
-    for (const [name, content] of Object.entries(before)) expect(after[name]).toBe(content);
+    expect(await snapshot(folder)).toEqual(before);
     return;
   }
   if (recovery !== undefined)
@@ -204,7 +202,7 @@ describe('a transaction', () => {
   test('a file that was there before is neither replaced nor rolled back', async () => {
     const folder = await tempFolder();
     await writeFile(join(folder, 'vda.full.data'), 'precious');
-    await expect(makePoint(host, folder, {})).rejects.toMatchObject({ code: 'EXISTS', file: 'vda.full.data' });
+    await expect(makePoint(host, folder, {})).rejects.toMatchObject({ code: 'EXISTS' });
     await settle(folder);
     expect(await snapshot(folder)).toEqual({ 'vda.full.data': 'precious' });
   });
