@@ -13,7 +13,14 @@
  *     finished            the intent is gone
  */
 import { basename, join } from 'node:path';
-import { domainXmlName, imageInfoName, runDescription, SetTransaction } from '@virtnbd/backup-set';
+import {
+  CHKSUM_SUFFIX,
+  chunkFileNameOf,
+  domainXmlName,
+  imageInfoName,
+  runDescription,
+  SetTransaction,
+} from '@virtnbd/backup-set';
 import { readCheckpoints, removeChain } from '@virtnbd/checkpoint-store';
 import { type LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
 import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
@@ -22,7 +29,7 @@ import type { BackupListener, BackupStep } from './events.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, jobXml } from './job.ts';
 import { eachLimited } from './limit.ts';
-import type { RunPlan } from './plan.ts';
+import type { PlannedDisk, RunPlan } from './plan.ts';
 import { bitmapLost } from './prepare.ts';
 import { settle } from './recovery.ts';
 import { dataFileOf, headerNames, saveDisk } from './save-disk.ts';
@@ -54,6 +61,7 @@ export async function makePoint(
     writer: context.writer,
     checkpoint: plan.checkpoint,
     parent: plan.incremental,
+    files: filesOf(plan),
     job: { socketPath, scratchFiles: [...scratchFiles.values()] },
   });
   const run = new PointRun(tools, request, plan, transaction, socketPath, scratchFiles);
@@ -253,6 +261,16 @@ async function settleAnew(
   if (!second.lost.aborted) return settle(context.host, second, recovery);
   await using fresh = await context.connect();
   await settle(context.host, fresh, recovery);
+}
+
+/** All files of the point, so that the intent is written once rather than once a file. */
+function filesOf(plan: RunPlan): string[] {
+  const { point, disks } = plan;
+  const ofDisk = ({ target }: PlannedDisk): string[] => {
+    const data = dataFileOf(plan, target);
+    return [data, chunkFileNameOf(data), `${data}${CHKSUM_SUFFIX}`, imageInfoName(target, point)];
+  };
+  return [...disks.flatMap(ofDisk), domainXmlName(point)];
 }
 
 function scratchFilesOf({ scratchFolder = '/var/tmp' }: BackupRequest, plan: RunPlan): Map<string, string> {

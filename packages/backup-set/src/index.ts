@@ -31,6 +31,7 @@ export {
   autostartName,
   bootFileName,
   CHECKPOINT_FOLDER,
+  CHKSUM_SUFFIX,
   checkpointListName,
   checkpointNumber,
   chunkFileName,

@@ -111,7 +111,9 @@ async function moveFolder(from: string, to: string): Promise<void> {
 
 /** True when a rename by link + unlink was cut off between the two; false for one name written in two ways. */
 async function isOneFileUnderTwoNames(from: string, to: string): Promise<boolean> {
-  const [a, b] = await Promise.all([lstat(from, { bigint: true }), lstat(to, { bigint: true })]);
+  const [a, b] = await Promise.all([lstat(from, { bigint: true }), lstat(to, { bigint: true }).catch(() => null)]);
+  // Taken a moment ago, and free again: for the caller it was taken.
+  if (b === null) return false;
   if (a.ino !== b.ino || a.dev !== b.dev || a.nlink < 2n) return false;
   if (basename(from) !== basename(to)) return true;
   return (await realpath(dirname(from))) !== (await realpath(dirname(to)));

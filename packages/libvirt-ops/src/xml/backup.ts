@@ -42,7 +42,7 @@ function diskElement(disk: BackupDisk): string {
   const attributes = {
     name: disk.target,
     backup: 'yes',
-    type: disk.scratchFile === undefined ? undefined : 'file',
+    type: 'file', // libvirt's schema wants it as soon as the disk has any further attribute
     exportname: disk.exportName,
     exportbitmap: disk.exportBitmap,
   };
