@@ -76,11 +76,11 @@ export function pnpm(args, options) {
 }
 
 export function build() {
-  turbo(['build'], ['--output-logs=errors-only']);
+  turbo(['build'], ['--output-logs=errors-only'], { quiet: true });
 }
 
 /** Runs turbo tasks, two at a time; returns turbo's exit code when `allowFailure` is set. */
-export function turbo(tasks, options = [], { allowFailure = false } = {}) {
+export function turbo(tasks, options = [], { allowFailure = false, quiet = false } = {}) {
   return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], {
     allowFailure,
   });

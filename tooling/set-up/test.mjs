@@ -9,7 +9,7 @@ systemPackages(counterparts, { optional: !ci });
 javascriptPackages();
 build();
 say('types and lint');
-turbo(['typecheck', 'lint'], ['--output-logs=errors-only']);
+turbo(['typecheck', 'lint'], ['--output-logs=errors-only'], { quiet: true });
 pnpm(['run', 'lint:workspace'], { quiet: true });
 say('tests, against real libvirt, qemu and the established tool');
 const exitCode = turbo(['test'], ['--output-logs=new-only', '--continue'], { allowFailure: true });
