@@ -83,6 +83,7 @@ export function build() {
 export function turbo(tasks, options = [], { allowFailure = false, quiet = false } = {}) {
   return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], {
     allowFailure,
+    quiet,
   });
 }
 
