@@ -51,7 +51,7 @@ export async function makePoint(
   plan: RunPlan,
   running: boolean,
 ): Promise<BackupResult> {
-  const { context, signal, tell } = tools;
+  const { context } = tools;
   const socketPath = request.socketPath ?? (await freeSocketPath(context));
   const scratchFiles = scratchFilesOf(request, plan);
   const transaction = await SetTransaction.begin(context.host, request.folder, {
@@ -75,8 +75,6 @@ export async function makePoint(
   } catch (error) {
     await undo(tools, transaction, error);
     throw error;
-  } finally {
-    if (signal.aborted) tell({ type: 'info', message: 'the run was ended before it was done' });
   }
 }
 

@@ -37,8 +37,8 @@ export async function writeImage(
   await host.run('qemu-img', ['create', '-q', '-f', target.format, ...create, target.path, String(disk.size)], {
     ...(signal && { signal }),
   });
+  // Not --persistent: when this process dies, by whatever means, its connection ends, and with it the server.
   const server = await host.start('qemu-nbd', [
-    '--persistent',
     `--format=${target.format}`,
     '--discard=unmap',
     `--socket=${target.socketPath}`,
@@ -55,6 +55,9 @@ export async function writeImage(
     } finally {
       client.destroy();
     }
+    const { code } = await server.exited;
+    if (code !== 0)
+      throw new RestoreError('WRITE_FAILED', `qemu-nbd could not close ${target.path} (exit code ${code})`);
   } catch (error) {
     throw withServerWords(error, server, target.path);
   } finally {
