@@ -24,7 +24,7 @@ describe('the XML of a backup job', () => {
       '<domainbackup mode="pull"><incremental>virtnbdbackup.3</incremental>' +
         '<server transport="unix" socket="/run/x/s.sock"/><disks>' +
         '<disk name="vda" backup="yes" type="file" exportname="vda" exportbitmap="changed"><scratch file="/s/vda"/></disk>' +
-        '<disk name="vdb" backup="yes"/><disk name="sda" backup="no"/></disks></domainbackup>',
+        '<disk name="vdb" backup="yes" type="file"/><disk name="sda" backup="no"/></disks></domainbackup>',
     );
   });
 
