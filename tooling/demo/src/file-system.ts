@@ -1,11 +1,8 @@
-import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { copyFile, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { Random, type TestVm } from '@virtnbd/test-kit';
+import { Random, run, type TestVm } from '@virtnbd/test-kit';
 
-const run = promisify(execFile);
 const MIB = 1 << 20;
 const BLOCK = 64 << 10;
 
