@@ -88,8 +88,17 @@ async function story(libvirt: TestLibvirt, work: string): Promise<void> {
   await cp(backup, join(kept, 'backup'), { recursive: true });
 }
 
-await using work = await tempFolder('virtnbd-demo-');
-await using libvirt = await TestLibvirt.start();
-await story(libvirt, work.path);
-say(`\nBoth points came back identical. The backup folder is left for you to look at: ${join(kept, 'backup')}`);
-say(`Restore it again: npx virtnbdrestore -i ${join(kept, 'backup')} -o /tmp/restored`);
+async function demo(): Promise<void> {
+  await using work = await tempFolder('virtnbd-demo-');
+  await using libvirt = await TestLibvirt.start();
+  await story(libvirt, work.path);
+  say(`\nBoth points came back identical. The backup folder is left for you to look at: ${join(kept, 'backup')}`);
+  say(`Restore it again: npx virtnbdrestore -i ${join(kept, 'backup')} -o /tmp/restored`);
+}
+
+try {
+  await demo();
+} catch (error) {
+  process.stderr.write(`\nThe demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
