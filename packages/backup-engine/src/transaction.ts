@@ -12,37 +12,21 @@
  *     job-ended           qemu serves nothing any more; scratch files are gone
  *     finished            the intent is gone
  */
-import { basename, join } from 'node:path';
 import {
   CHKSUM_SUFFIX,
   chunkFileNameOf,
   domainXmlName,
   imageInfoName,
-  runDescription,
+  type Recovery,
   SetTransaction,
 } from '@virtnbd/backup-set';
-import { readCheckpoints, removeChain } from '@virtnbd/checkpoint-store';
-import { type LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
-import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
-import { BackupError } from './errors.ts';
-import type { BackupListener, BackupStep } from './events.ts';
-import { whileFrozen } from './frozen.ts';
-import { endJob, jobXml } from './job.ts';
-import { eachLimited } from './limit.ts';
+import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
+import { freeSocketPath, scratchFilesOf } from './job-paths.ts';
 import type { PlannedDisk, RunPlan } from './plan.ts';
-import { bitmapLost } from './prepare.ts';
+import { PointRun, type TransactionTools } from './point-run.ts';
 import { settle } from './recovery.ts';
-import { dataFileOf, headerNames, saveDisk } from './save-disk.ts';
-
-/** What a transaction works with. */
-export interface TransactionTools {
-  readonly context: BackupContext;
-  readonly libvirt: LibvirtConnection;
-  /** A connection that is free while a call blocks the first. */
-  readonly second: LibvirtConnection;
-  readonly signal: AbortSignal;
-  readonly tell: BackupListener;
-}
+import { dataFileOf } from './save-disk.ts';
 
 /** Makes the restore point that `plan` describes. Either it is committed, or nothing of it is left. */
 export async function makePoint(
@@ -78,153 +62,6 @@ export async function makePoint(
   }
 }
 
-class PointRun {
-  readonly #tools: TransactionTools;
-  readonly #request: BackupRequest;
-  readonly #plan: RunPlan;
-  readonly #transaction: SetTransaction;
-  readonly #socketPath: string;
-  readonly #scratchFiles: ReadonlyMap<string, string>;
-  #created = new Date();
-
-  constructor(
-    tools: TransactionTools,
-    request: BackupRequest,
-    plan: RunPlan,
-    transaction: SetTransaction,
-    socketPath: string,
-    scratchFiles: ReadonlyMap<string, string>,
-  ) {
-    this.#tools = tools;
-    this.#request = request;
-    this.#plan = plan;
-    this.#transaction = transaction;
-    this.#socketPath = socketPath;
-    this.#scratchFiles = scratchFiles;
-  }
-
-  step(step: BackupStep): void {
-    this.#tools.tell({ type: 'step', step });
-    this.#tools.signal.throwIfAborted();
-  }
-
-  async removeOldChain(): Promise<void> {
-    const { superseded, domain } = this.#plan;
-    if (superseded.length === 0) return;
-    await this.#transaction.markSuperseded(superseded);
-    await removeChain(this.#tools.libvirt, domain.uuid);
-    this.step('old-chain-removed');
-  }
-
-  async beginJob(running: boolean): Promise<void> {
-    const { libvirt, second, context, tell } = this.#tools;
-    const { domain, checkpoint, incremental, disks, allDisks } = this.#plan;
-    const description = runDescription(this.#transaction.intent.run);
-    const { backupXml, checkpointXml } = jobXml(
-      {
-        socketPath: this.#socketPath,
-        scratchFiles: this.#scratchFiles,
-        incremental,
-        checkpoint: checkpoint === null ? null : { name: checkpoint, description },
-      },
-      disks,
-      allDisks,
-    );
-    const begin = async (): Promise<void> => {
-      this.#created = new Date();
-      await libvirt.backupBegin(domain.uuid, backupXml, checkpointXml === null ? {} : { checkpointXml });
-    };
-    const mountpoints = this.#request.freezeMountpoints;
-    try {
-      if (running)
-        await whileFrozen(libvirt, second, domain.uuid, begin, { tell, ...(mountpoints && { mountpoints }) });
-      else await begin();
-    } catch (error) {
-      throw beginError(error, incremental);
-    }
-    // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
-    await context.host.files.chmod(this.#socketPath, 0o600).catch(() => undefined);
-    if (checkpoint !== null) {
-      const known = await readCheckpoints(libvirt, domain.uuid);
-      const creationTime = known.find(({ name }) => name === checkpoint)?.creationTime;
-      if (creationTime === undefined)
-        throw new BackupError('COPY_FAILED', `libvirt made no checkpoint ${checkpoint} with the job`);
-      const xml = await libvirt.checkpointXml(domain.uuid, checkpoint);
-      await this.#transaction.setCheckpoint({ creationTime, xml });
-    }
-    this.step('job-begun');
-  }
-
-  async copy(): Promise<BackupResult['disks']> {
-    const { context, tell, signal } = this.#tools;
-    const { workers = MAX_WORKERS, compress = false } = this.#request;
-    this.step('copying');
-    // One disk that fails ends the point, so it ends the other disks' copies too.
-    const failure = new AbortController();
-    const disks = await eachLimited(this.#plan.disks, workers, async (disk) => {
-      try {
-        return await saveDisk(this.#transaction, this.#plan, disk, {
-          socketPath: this.#socketPath,
-          compress,
-          writer: context.writer,
-          created: this.#created,
-          tell,
-          signal: AbortSignal.any([signal, failure.signal]),
-        });
-      } catch (error) {
-        failure.abort(error);
-        throw error;
-      }
-    });
-    await this.#writeConfiguration();
-    this.step('copied');
-    return disks;
-  }
-
-  async commit(): Promise<void> {
-    const { second, tell } = this.#tools;
-    await this.#transaction.seal();
-    this.step('sealed');
-    await this.#transaction.commit({ created: this.#created, disks: this.#manifestDisks() });
-    tell({ type: 'step', step: 'committed' });
-    await this.#transaction.finish();
-    tell({ type: 'step', step: 'recorded' });
-    await endJob(second, this.#plan.domain.uuid, this.#socketPath);
-    await this.#tools.context.host.files.remove(this.#socketPath);
-    tell({ type: 'step', step: 'job-ended' });
-    await this.#transaction.end();
-    tell({ type: 'step', step: 'finished' });
-  }
-
-  async #writeConfiguration(): Promise<void> {
-    const { point, domainXml, disks } = this.#plan;
-    await this.#transaction.writeSmall(domainXmlName(point), 'domain-xml', domainXml);
-    for (const { target, json } of disks)
-      await this.#transaction.writeSmall(imageInfoName(target, point), 'image-info', json);
-  }
-
-  #manifestDisks() {
-    const { disks, incremental } = this.#plan;
-    return disks.map(({ target, virtualSize, format, source }) => ({
-      disk: target,
-      file: dataFileOf(this.#plan, target),
-      kind: 'stream' as const,
-      base: incremental === null,
-      virtualSize,
-      format,
-      imageName: basename(source),
-      header: headerNames(this.#plan),
-    }));
-  }
-}
-
-/** What libvirt says when a job does not begin, with what to do about it where that is known. */
-function beginError(error: unknown, incremental: string | null): unknown {
-  if (!(error instanceof LibvirtError)) return error;
-  if (error.code === 'CHECKPOINT_INCONSISTENT' && incremental !== null) return bitmapLost(incremental, error);
-  return error;
-}
-
 /**
  * Takes back what a failed run did, or, when its manifest turns out to be in place, does what is left. What cannot be
  * done now is told, and left to the next run, which finds the intent.
@@ -251,11 +88,7 @@ async function undo(tools: TransactionTools, transaction: SetTransaction, failur
 }
 
 /** By the second connection, or, when that is lost too, by a new one. */
-async function settleAnew(
-  context: BackupContext,
-  second: LibvirtConnection,
-  recovery: Parameters<typeof settle>[2],
-): Promise<void> {
+async function settleAnew(context: BackupContext, second: LibvirtConnection, recovery: Recovery): Promise<void> {
   if (!second.lost.aborted) return settle(context.host, second, recovery);
   await using fresh = await context.connect();
   await settle(context.host, fresh, recovery);
@@ -269,18 +102,4 @@ function filesOf(plan: RunPlan): string[] {
     return [data, chunkFileNameOf(data), `${data}${CHKSUM_SUFFIX}`, imageInfoName(target, point)];
   };
   return [...disks.flatMap(ofDisk), domainXmlName(point)];
-}
-
-function scratchFilesOf({ scratchFolder = '/var/tmp' }: BackupRequest, plan: RunPlan): Map<string, string> {
-  const run = `${process.pid}.${Date.now().toString(36)}`;
-  return new Map(plan.disks.map(({ target }) => [target, join(scratchFolder, `backup.${run}.${target}`)]));
-}
-
-/** `/var/tmp/virtnbdbackup.PID`: AppArmor's profiles permit that pattern. */
-async function freeSocketPath({ host }: BackupContext): Promise<string> {
-  const path = `/var/tmp/virtnbdbackup.${process.pid}`;
-  for (let n = 0; ; n++) {
-    const candidate = n === 0 ? path : `${path}.${n}`;
-    if ((await host.files.stat(candidate)) === null) return candidate;
-  }
 }
