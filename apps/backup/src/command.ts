@@ -15,6 +15,7 @@ export default class Backup extends BaseCommand<typeof Backup> {
   static override examples = [
     { description: 'begin a chain', command: '<%= config.bin %> -d vm1 -l full -o /backup/vm1' },
     { description: 'save what has changed since', command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1' },
+    { description: 'a chain a month', command: '<%= config.bin %> -d vm1 -l auto -o /backup/vm1-2026-11' },
     {
       description: 'a compressed copy without disk vdb',
       command: '<%= config.bin %> -d vm1 -o /backup/vm1-copy -z -x vdb',
@@ -30,8 +31,10 @@ export default class Backup extends BaseCommand<typeof Backup> {
     domain: Flags.string({ char: 'd', description: 'name or uuid of the VM', required: true, helpValue: 'VM' }),
     level: Flags.option({
       char: 'l',
-      description: 'full: everything, begins a chain; inc: changes since the last; copy: everything, no checkpoint',
-      options: ['copy', 'full', 'inc'] as const,
+      description:
+        'full: everything, begins a chain; inc: changes since the last full or inc; diff: the same, and the next inc ' +
+        'saves them again; auto: full in an empty folder, then inc; copy: everything, no checkpoint',
+      options: ['copy', 'full', 'inc', 'diff', 'auto'] as const,
       default: 'copy',
     })(),
     output: Flags.string({ char: 'o', description: 'the backup folder', required: true, helpValue: 'DIR' }),

@@ -5,13 +5,15 @@ import type { DiskSelection } from './disks.ts';
 import type { BackupListener } from './events.ts';
 
 /** Levels that a run can have. */
-export type BackupLevel = 'copy' | 'full' | 'inc';
+export type BackupLevel = 'copy' | 'full' | 'inc' | 'diff';
+/** Levels that can be asked for: `auto` is `full` in a folder that holds none, `inc` otherwise. */
+export type RequestedLevel = BackupLevel | 'auto';
 
 /** What is to be backed up, and where to. */
 export interface BackupRequest {
   /** Name or uuid of the VM, which must be running or paused. */
   readonly domain: string;
-  readonly level: BackupLevel;
+  readonly level: RequestedLevel;
   /** The backup folder, an absolute path; made, with mode 0700, when it is not there. */
   readonly folder: string;
   readonly selection?: DiskSelection;

@@ -1,6 +1,6 @@
 import type { BackupSet, DomainIdentity, RestorePoint } from '@virtnbd/backup-set';
 import type { DiskDescription } from '@virtnbd/libvirt-ops';
-import type { BackupLevel } from './context.ts';
+import type { BackupLevel, RequestedLevel } from './context.ts';
 import type { SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
 import type { SourceImage } from './source-image.ts';
@@ -12,14 +12,16 @@ export interface PlannedDisk extends SavedDisk, SourceImage {}
 export interface RunPlan {
   readonly level: BackupLevel;
   readonly domain: DomainIdentity;
-  /** Id of the new restore point: the checkpoint's name, or `copy`. */
+  /** Id of the new restore point: the checkpoint's name, `copy`, or the unix time of a differential. */
   readonly point: string;
-  /** The checkpoint to create; null for a copy. */
+  /** The checkpoint to create; null for a copy and a differential. */
   readonly checkpoint: string | null;
   /** The checkpoint since which changes are saved, which is also the parent point; null for a whole backup. */
   readonly incremental: string | null;
   /** Checkpoints of an older chain that a full removes. */
   readonly superseded: readonly string[];
+  /** What the headers of the stream files say. */
+  readonly header: { readonly checkpointName: string; readonly parentCheckpoint: string };
   readonly disks: readonly PlannedDisk[];
   /** All disks of the VM. */
   readonly allDisks: readonly DiskDescription[];
@@ -29,10 +31,26 @@ export interface RunPlan {
 /** The part of a folder's state that a plan goes by. */
 export type FolderState = Pick<BackupSet, 'folder' | 'points' | 'problems'>;
 
+/** The level that `requested` means for this folder. */
+export function levelFor(requested: RequestedLevel, { points }: Pick<FolderState, 'points'>): BackupLevel {
+  if (requested !== 'auto') return requested;
+  return points.some(({ level }) => level === 'full') ? 'inc' : 'full';
+}
+
+/**
+ * The id of a new differential: the time in whole seconds since 1970, or the first after it that no point has.
+ *
+ * @param now milliseconds since 1970
+ */
+export function differentialId(now: number, { points }: Pick<FolderState, 'points'>): string {
+  for (let time = Math.floor(now / 1000); ; time++)
+    if (!points.some(({ id }) => id === String(time))) return String(time);
+}
+
 /**
  * Whether the folder can take a backup of this level.
  *
- * @throws BackupError FOLDER_NOT_EMPTY (full, copy), FOLDER_IN_USE, WRONG_DOMAIN, NOTHING_TO_INCREMENT (inc)
+ * @throws BackupError FOLDER_NOT_EMPTY (full, copy), FOLDER_IN_USE, WRONG_DOMAIN, NOTHING_TO_INCREMENT (inc, diff)
  */
 export function checkFolder(level: BackupLevel, domain: DomainIdentity, set: FolderState): void {
   const stranger = set.points.find(({ manifest }) => manifest !== null && manifest.domain.uuid !== domain.uuid);
@@ -49,7 +67,7 @@ export function checkFolder(level: BackupLevel, domain: DomainIdentity, set: Fol
       `${set.folder} holds what another tool's interrupted run left: ${unfinished.join(', ')}; remove these files, ` +
         'or use another folder',
     );
-  if (level === 'inc') {
+  if (level === 'inc' || level === 'diff') {
     if (set.points.some((point) => point.level === 'full')) return;
     throw new BackupError(
       'NOTHING_TO_INCREMENT',

@@ -16,7 +16,7 @@ import { endJob, jobXml } from './job.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
 import { bitmapLost } from './prepare.ts';
-import { dataFileOf, headerNames, saveDisk } from './save-disk.ts';
+import { dataFileOf, saveDisk } from './save-disk.ts';
 
 /** What a transaction works with. */
 export interface TransactionTools {
@@ -164,7 +164,7 @@ export class PointRun {
       virtualSize,
       format,
       imageName: basename(source),
-      header: headerNames(this.#plan),
+      header: this.#plan.header,
     }));
   }
 }

@@ -2,19 +2,21 @@ import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/back
 import {
   acceptPlan,
   type CheckpointPlan,
+  checkpointName,
   type DomainCheckpoint,
+  ownNumber,
   planCheckpoints,
   readCheckpoints,
   redefineMissing,
 } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
 import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
-import type { BackupRequest } from './context.ts';
+import type { BackupLevel, BackupRequest } from './context.ts';
 import { chooseDisks } from './disks.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
-import { checkDisks, checkFolder, type PlannedDisk, type RunPlan } from './plan.ts';
+import { checkDisks, checkFolder, differentialId, levelFor, type PlannedDisk, type RunPlan } from './plan.ts';
 import { inspectSource } from './source-image.ts';
 
 interface PrepareOptions {
@@ -35,12 +37,13 @@ export async function prepare(
   request: BackupRequest,
   { tell, signal }: PrepareOptions,
 ): Promise<RunPlan> {
-  const { level, folder } = request;
   const domainXml = await libvirt.domainXml(domain.uuid);
   const description = await parseDomain(domainXml);
   const choice = chooseDisks(description.disks, request.selection);
   for (const message of choice.notes) tell({ type: 'info', message });
-  const set = await BackupSet.open(host, folder);
+  const set = await BackupSet.open(host, request.folder);
+  const level = levelFor(request.level, set);
+  if (request.level === 'auto') tell({ type: 'info', message: autoNote(level) });
   checkFolder(level, domain, set);
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
   const checkpoints = await decide(libvirt, domain.uuid, level, set, tell);
@@ -51,7 +54,8 @@ export async function prepare(
   return {
     level,
     domain,
-    point: checkpoints.create ?? 'copy',
+    point: pointId(checkpoints, set),
+    header: headerNames(checkpoints),
     checkpoint: checkpoints.create,
     incremental: checkpoints.parent?.name ?? null,
     superseded: checkpoints.remove,
@@ -59,6 +63,26 @@ export async function prepare(
     allDisks: description.disks,
     domainXml,
   };
+}
+
+function autoNote(level: BackupLevel): string {
+  return level === 'full'
+    ? 'level auto: the folder holds no full backup yet, so this is one'
+    : 'level auto: the folder holds a full backup, so this is an increment';
+}
+
+function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
+  if (kind === 'diff') return differentialId(Date.now(), set);
+  return create ?? 'copy';
+}
+
+/**
+ * What the established tool writes into headers: `virtnbdbackup.0` also for a copy, and for a differential the name that
+ * the next increment will have.
+ */
+function headerNames({ kind, create, parent }: CheckpointPlan): RunPlan['header'] {
+  const next = kind === 'diff' ? (ownNumber(parent.name) ?? 0) + 1 : 0;
+  return { checkpointName: create ?? checkpointName(next), parentCheckpoint: parent?.name ?? '' };
 }
 
 function jobActive({ name }: DomainIdentity): BackupError {
@@ -71,7 +95,7 @@ function jobActive({ name }: DomainIdentity): BackupError {
 async function decide(
   libvirt: LibvirtConnection,
   uuid: string,
-  level: BackupRequest['level'],
+  level: BackupLevel,
   set: BackupSet,
   tell: BackupListener,
 ): Promise<CheckpointPlan> {

@@ -83,7 +83,7 @@ function header(plan: RunPlan, disk: PlannedDisk, dataSize: number, options: Sav
     date: options.created.toISOString(),
     diskName: disk.target,
     diskFormat: disk.format,
-    ...headerNames(plan),
+    ...plan.header,
     compressed: false,
     incremental: plan.incremental !== null,
     streamVersion: 2,
@@ -92,12 +92,8 @@ function header(plan: RunPlan, disk: PlannedDisk, dataSize: number, options: Sav
   };
 }
 
-/** The established tool says `virtnbdbackup.0` in the header of a copy, too. */
-export function headerNames(plan: RunPlan): { checkpointName: string; parentCheckpoint: string } {
-  return { checkpointName: plan.checkpoint ?? 'virtnbdbackup.0', parentCheckpoint: plan.incremental ?? '' };
-}
-
 /** The name of a disk's data file. */
-export function dataFileOf({ level, checkpoint }: RunPlan, disk: string): string {
+export function dataFileOf({ level, point, checkpoint }: RunPlan, disk: string): string {
+  if (level === 'diff') return dataFileName({ disk, level, unixTime: point });
   return dataFileName({ disk, level, ...(checkpoint !== null && { checkpoint }) });
 }

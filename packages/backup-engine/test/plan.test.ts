@@ -1,6 +1,6 @@
 import type { RestorePoint, SetProblem } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
-import { checkDisks, checkFolder, type FolderState, type PlannedDisk } from '../src/plan.ts';
+import { checkDisks, checkFolder, differentialId, type FolderState, levelFor, type PlannedDisk } from '../src/plan.ts';
 
 const MIB = 1 << 20;
 const domain = { name: 'vm1', uuid: 'a-uuid' };
@@ -89,4 +89,16 @@ test.each([
   ['replaced by one whose name begins with its own', [planned('vdaa')]],
 ])('a disk that was %s since the parent point is refused', (_name, disks) => {
   expect(() => checkDisks('inc', disks, point([['vda', MIB]]))).toThrow(code('DISKS_CHANGED'));
+});
+
+test('auto is a full in a folder without one, and an increment afterwards; a copy does not count', () => {
+  expect(levelFor('auto', folder([]))).toBe('full');
+  expect(levelFor('auto', folder([point([['vda', MIB]], 'copy')]))).toBe('full');
+  expect(levelFor('auto', folder([point([['vda', MIB]])]))).toBe('inc');
+});
+
+test('two differentials of one second have different ids', () => {
+  const first = { ...point([['vda', MIB]], 'diff'), id: '1795421522' };
+  expect(differentialId(1795421522_900, folder([]))).toBe('1795421522');
+  expect(differentialId(1795421522_900, folder([first]))).toBe('1795421523');
 });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
@@ -102,6 +103,14 @@ export class Scenario implements AsyncDisposable {
 
   reference(point: string, disk: string): string {
     return join(this.work.path, `${point}.${disk}.reference`);
+  }
+
+  /** The restore points that the folder's manifests name. */
+  async points(): Promise<string[]> {
+    const suffix = '.manifest.json';
+    return (await readdir(this.folder))
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => name.slice(0, -suffix.length));
   }
 
   /** Restores `point` into a new folder, which it returns; the restore must succeed. */

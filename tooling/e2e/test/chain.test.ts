@@ -51,6 +51,24 @@ test('an increment without a change, and increments after it, come back exactly'
   await scenario.expectAllPointsExact();
 });
 
+test('a differential saves what has changed, and the next increment saves it too', async () => {
+  await using scenario = await Scenario.start();
+  await scenario.vm.write('vda', 0, 4 * MIB, 0x11);
+  await scenario.backup('auto', 'virtnbdbackup.0');
+  for (const value of [0x22, 0x33]) {
+    await scenario.vm.write('vda', MIB, MIB, value);
+    await scenario.vm.zero('vda', 2 * MIB, 65536, { unmap: true });
+    const before = new Set(await scenario.points());
+    await scenario.backupOnly('diff');
+    const [point = ''] = (await scenario.points()).filter((id) => !before.has(id));
+    await scenario.keepReference(point);
+  }
+  expect(await scenario.vm.checkpoints()).toEqual(['virtnbdbackup.0']);
+  await scenario.vm.write('vda', 8 * MIB, 4096, 0x44);
+  await scenario.backup('auto', 'virtnbdbackup.1');
+  await scenario.expectAllPointsExact();
+});
+
 test('a copy stands alone and leaves the chain as it is', async () => {
   await using scenario = await Scenario.start();
   await scenario.vm.write('vda', MIB, MIB, 0x44);
