@@ -3,7 +3,7 @@ export type BackupErrorCode =
   | 'NO_DISKS'
   | 'UNKNOWN_DISK'
   | 'UNSUPPORTED_DISK'
-  | 'DOMAIN_INACTIVE'
+  | 'DOMAIN_ACTIVE'
   | 'FOLDER_IN_USE'
   | 'FOLDER_NOT_EMPTY'
   | 'NOTHING_TO_INCREMENT'

@@ -8,10 +8,14 @@ import type { SourceImage } from './source-image.ts';
 /** A disk that will be saved, and what is known of its image. */
 export interface PlannedDisk extends SavedDisk, SourceImage {}
 
+/** What a VM does while it is backed up: `paused` is every state in which it has a process but runs no code. */
+export type DomainState = 'running' | 'paused' | 'off';
+
 /** Everything that a run has decided before it changes anything. */
 export interface RunPlan {
   readonly level: BackupLevel;
   readonly domain: DomainIdentity;
+  readonly state: DomainState;
   /** Id of the new restore point: the checkpoint's name, `copy`, or the unix time of a differential. */
   readonly point: string;
   /** The checkpoint to create; null for a copy and a differential. */
@@ -31,10 +35,19 @@ export interface RunPlan {
 /** The part of a folder's state that a plan goes by. */
 export type FolderState = Pick<BackupSet, 'folder' | 'points' | 'problems'>;
 
-/** The level that `requested` means for this folder. */
-export function levelFor(requested: RequestedLevel, { points }: Pick<FolderState, 'points'>): BackupLevel {
-  if (requested !== 'auto') return requested;
-  return points.some(({ level }) => level === 'full') ? 'inc' : 'full';
+/**
+ * The level that `requested` means for this folder and this state of the VM. libvirt makes no checkpoint for a VM that is
+ * off, so a full is a copy then, and an increment a differential to the last checkpoint.
+ */
+export function levelFor(
+  requested: RequestedLevel,
+  { points }: Pick<FolderState, 'points'>,
+  state: DomainState,
+): BackupLevel {
+  const auto = points.some(({ level }) => level === 'full') ? 'inc' : 'full';
+  const level = requested === 'auto' ? auto : requested;
+  if (state !== 'off') return level;
+  return level === 'full' || level === 'copy' ? 'copy' : 'diff';
 }
 
 /**
@@ -52,7 +65,12 @@ export function differentialId(now: number, { points }: Pick<FolderState, 'point
  *
  * @throws BackupError FOLDER_NOT_EMPTY (full, copy), FOLDER_IN_USE, WRONG_DOMAIN, NOTHING_TO_INCREMENT (inc, diff)
  */
-export function checkFolder(level: BackupLevel, domain: DomainIdentity, set: FolderState): void {
+export function checkFolder(
+  level: BackupLevel,
+  domain: DomainIdentity,
+  set: FolderState,
+  requested: RequestedLevel = level,
+): void {
   const stranger = set.points.find(({ manifest }) => manifest !== null && manifest.domain.uuid !== domain.uuid);
   if (stranger?.manifest)
     throw new BackupError(
@@ -73,6 +91,10 @@ export function checkFolder(level: BackupLevel, domain: DomainIdentity, set: Fol
       'NOTHING_TO_INCREMENT',
       `${set.folder} holds no full backup to start from; make one with: -l full`,
     );
+  }
+  // What auto has made of a VM that was off is in nobody's way, and no parent either.
+  if (requested === 'auto' && level === 'full' && set.points.length > 0) {
+    if (set.points.every((point) => point.level === 'copy' && point.manifest !== null)) return;
   }
   const used = set.points[0]?.disks[0]?.file ?? set.problems.find(({ severity }) => severity === 'error')?.files[0];
   if (used === undefined) return;

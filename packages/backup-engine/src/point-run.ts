@@ -1,22 +1,16 @@
 import { basename } from 'node:path';
-import {
-  domainXmlName,
-  imageInfoName,
-  type ManifestDisk,
-  runDescription,
-  type SetTransaction,
-} from '@virtnbd/backup-set';
-import { readCheckpoints, removeChain } from '@virtnbd/checkpoint-store';
-import { type LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
+import { domainXmlName, imageInfoName, type ManifestDisk, type SetTransaction } from '@virtnbd/backup-set';
+import { removeChain } from '@virtnbd/checkpoint-store';
+import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { beginJob } from './begin-job.ts';
 import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
-import { BackupError } from './errors.ts';
+import type { DiskExports } from './disk-exports.ts';
 import type { BackupListener, BackupStep } from './events.ts';
-import { whileFrozen } from './frozen.ts';
-import { endJob, jobXml } from './job.ts';
+import type { JobPaths } from './job-paths.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
-import { bitmapLost } from './prepare.ts';
 import { dataFileOf, saveDisk } from './save-disk.ts';
+import { serveImages } from './serve-images.ts';
 
 /** What a transaction works with. */
 export interface TransactionTools {
@@ -34,8 +28,8 @@ export class PointRun {
   readonly #request: BackupRequest;
   readonly #plan: RunPlan;
   readonly #transaction: SetTransaction;
-  readonly #socketPath: string;
-  readonly #scratchFiles: ReadonlyMap<string, string>;
+  readonly #job: JobPaths;
+  #exports: DiskExports | undefined;
   #created = new Date();
 
   constructor(
@@ -43,15 +37,13 @@ export class PointRun {
     request: BackupRequest,
     plan: RunPlan,
     transaction: SetTransaction,
-    socketPath: string,
-    scratchFiles: ReadonlyMap<string, string>,
+    job: JobPaths,
   ) {
     this.#tools = tools;
     this.#request = request;
     this.#plan = plan;
     this.#transaction = transaction;
-    this.#socketPath = socketPath;
-    this.#scratchFiles = scratchFiles;
+    this.#job = job;
   }
 
   step(step: BackupStep): void {
@@ -67,55 +59,42 @@ export class PointRun {
     this.step('old-chain-removed');
   }
 
-  async beginJob(running: boolean): Promise<void> {
-    const { libvirt, second, context, tell } = this.#tools;
-    const { domain, checkpoint, incremental, disks, allDisks } = this.#plan;
-    const description = runDescription(this.#transaction.intent.run);
-    const { backupXml, checkpointXml } = jobXml(
-      {
-        socketPath: this.#socketPath,
-        scratchFiles: this.#scratchFiles,
-        incremental,
-        checkpoint: checkpoint === null ? null : { name: checkpoint, description },
-      },
-      disks,
-      allDisks,
-    );
-    const begin = async (): Promise<void> => {
-      this.#created = new Date();
-      await libvirt.backupBegin(domain.uuid, backupXml, checkpointXml === null ? {} : { checkpointXml });
-    };
-    const mountpoints = this.#request.freezeMountpoints;
-    try {
-      if (running)
-        await whileFrozen(libvirt, second, domain.uuid, begin, { tell, ...(mountpoints && { mountpoints }) });
-      else await begin();
-    } catch (error) {
-      throw beginError(error, incremental);
-    }
-    // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
-    await context.host.files.chmod(this.#socketPath, 0o600).catch(() => undefined);
-    if (checkpoint !== null) {
-      const known = await readCheckpoints(libvirt, domain.uuid);
-      const creationTime = known.find(({ name }) => name === checkpoint)?.creationTime;
-      if (creationTime === undefined)
-        throw new BackupError('COPY_FAILED', `libvirt made no checkpoint ${checkpoint} with the job`);
-      const xml = await libvirt.checkpointXml(domain.uuid, checkpoint);
-      await this.#transaction.setCheckpoint({ creationTime, xml });
-    }
+  /** Fixes the moment that the backup is of, and opens its disks for reading. */
+  async open(): Promise<void> {
+    const { context, signal } = this.#tools;
+    const request = this.#request;
+    this.#exports =
+      this.#plan.state === 'off'
+        ? await serveImages(context.host, this.#plan, this.#job.socketPath, signal)
+        : await beginJob(this.#tools, {
+            request,
+            plan: this.#plan,
+            transaction: this.#transaction,
+            ...this.#job,
+            onMoment: () => {
+              this.#created = new Date();
+            },
+          });
     this.step('job-begun');
+  }
+
+  /** Ends what `open` opened, as far as it is this process's own. For after a failure. */
+  async abandon(): Promise<void> {
+    if (this.#plan.state === 'off') await this.#exports?.end();
   }
 
   async copy(): Promise<BackupResult['disks']> {
     const { context, tell, signal } = this.#tools;
     const { workers = MAX_WORKERS, compress = false } = this.#request;
+    const exports = this.#exports;
+    if (exports === undefined) throw new Error('copy comes after open');
     this.step('copying');
     // One disk that fails ends the point, so it ends the other disks' copies too.
     const failure = new AbortController();
     const disks = await eachLimited(this.#plan.disks, workers, async (disk) => {
       try {
         return await saveDisk(this.#transaction, this.#plan, disk, {
-          socketPath: this.#socketPath,
+          exports,
           compress,
           writer: context.writer,
           created: this.#created,
@@ -133,15 +112,14 @@ export class PointRun {
   }
 
   async commit(): Promise<void> {
-    const { second, tell } = this.#tools;
+    const { tell } = this.#tools;
     await this.#transaction.seal();
     this.step('sealed');
     await this.#transaction.commit({ created: this.#created, disks: this.#manifestDisks() });
     tell({ type: 'step', step: 'committed' });
     await this.#transaction.finish();
     tell({ type: 'step', step: 'recorded' });
-    await endJob(second, this.#plan.domain.uuid, this.#socketPath);
-    await this.#tools.context.host.files.remove(this.#socketPath);
+    await this.#exports?.end();
     tell({ type: 'step', step: 'job-ended' });
     await this.#transaction.end();
     tell({ type: 'step', step: 'finished' });
@@ -167,11 +145,4 @@ export class PointRun {
       header: this.#plan.header,
     }));
   }
-}
-
-/** What libvirt says when a job does not begin, with what to do about it where that is known. */
-function beginError(error: unknown, incremental: string | null): unknown {
-  if (!(error instanceof LibvirtError)) return error;
-  if (error.code === 'CHECKPOINT_INCONSISTENT' && incremental !== null) return bitmapLost(incremental, error);
-  return error;
 }

@@ -11,13 +11,29 @@ import {
 } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
 import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
-import type { BackupLevel, BackupRequest } from './context.ts';
+import type { BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
 import { chooseDisks } from './disks.ts';
 import { BackupError } from './errors.ts';
-import type { BackupListener } from './events.ts';
+import type { BackupEvent, BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
-import { checkDisks, checkFolder, differentialId, levelFor, type PlannedDisk, type RunPlan } from './plan.ts';
+import {
+  checkDisks,
+  checkFolder,
+  type DomainState,
+  differentialId,
+  levelFor,
+  type PlannedDisk,
+  type RunPlan,
+} from './plan.ts';
 import { inspectSource } from './source-image.ts';
+
+/** What was found before the plan is made. */
+export interface Situation {
+  readonly domain: DomainIdentity;
+  readonly state: DomainState;
+  /** Checkpoints of failed runs that cannot be deleted before the VM runs again. */
+  readonly uncommitted: readonly string[];
+}
 
 interface PrepareOptions {
   readonly tell: BackupListener;
@@ -33,7 +49,7 @@ interface PrepareOptions {
 export async function prepare(
   host: Host,
   libvirt: LibvirtConnection,
-  domain: DomainIdentity,
+  { domain, state, uncommitted }: Situation,
   request: BackupRequest,
   { tell, signal }: PrepareOptions,
 ): Promise<RunPlan> {
@@ -42,11 +58,11 @@ export async function prepare(
   const choice = chooseDisks(description.disks, request.selection);
   for (const message of choice.notes) tell({ type: 'info', message });
   const set = await BackupSet.open(host, request.folder);
-  const level = levelFor(request.level, set);
-  if (request.level === 'auto') tell({ type: 'info', message: autoNote(level) });
-  checkFolder(level, domain, set);
+  const level = levelFor(request.level, set, state);
+  if (level !== request.level) tell(levelNote(request.level, level, state));
+  checkFolder(level, domain, set, request.level);
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
-  const checkpoints = await decide(libvirt, domain.uuid, level, set, tell);
+  const checkpoints = await decide(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);
   const disks: PlannedDisk[] = [];
   for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(host, disk, signal)) });
@@ -54,6 +70,7 @@ export async function prepare(
   return {
     level,
     domain,
+    state,
     point: pointId(checkpoints, set),
     header: headerNames(checkpoints),
     checkpoint: checkpoints.create,
@@ -65,10 +82,15 @@ export async function prepare(
   };
 }
 
-function autoNote(level: BackupLevel): string {
-  return level === 'full'
-    ? 'level auto: the folder holds no full backup yet, so this is one'
-    : 'level auto: the folder holds a full backup, so this is an increment';
+/** Says which level is taken instead of the one asked for, and why. */
+function levelNote(requested: RequestedLevel, level: BackupLevel, state: DomainState): BackupEvent {
+  if (state === 'off' && (requested !== 'auto' || level === 'copy'))
+    return {
+      type: 'warning',
+      message: `the VM is off, and libvirt makes no checkpoint then: level ${requested} is made as ${level}`,
+    };
+  const why = level === 'full' ? 'the folder holds no full backup yet' : 'the folder holds a full backup';
+  return { type: 'info', message: `level auto: ${why}, so this is level ${level}` };
 }
 
 function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
@@ -95,13 +117,24 @@ function jobActive({ name }: DomainIdentity): BackupError {
 async function decide(
   libvirt: LibvirtConnection,
   uuid: string,
-  level: BackupLevel,
-  set: BackupSet,
-  tell: BackupListener,
+  {
+    level,
+    set,
+    uncommitted,
+    tell,
+  }: { level: BackupLevel; set: BackupSet; tell: BackupListener } & Pick<Situation, 'uncommitted'>,
 ): Promise<CheckpointPlan> {
   const stored = set.storedCheckpoints;
   const plan = (domain: DomainCheckpoint[]) =>
-    acceptPlan(planCheckpoints({ level, domain, recorded: set.checkpoints, stored: stored.map(({ name }) => name) }));
+    acceptPlan(
+      planCheckpoints({
+        level,
+        domain,
+        recorded: set.checkpoints,
+        stored: stored.map(({ name }) => name),
+        uncommitted,
+      }),
+    );
   const first = plan(await readCheckpoints(libvirt, uuid));
   if (first.kind !== 'redefine') return first;
   const names = first.checkpoints.join(', ');

@@ -1,7 +1,6 @@
 import { type Recovery, runDescription } from '@virtnbd/backup-set';
 import { type CheckpointConnection, rollBack } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
-import { BackupError } from './errors.ts';
 import { endJob, type JobControl } from './job.ts';
 
 /**
@@ -11,14 +10,14 @@ import { endJob, type JobControl } from './job.ts';
  * Deleting the checkpoint merges its bitmap into that of the one before, so the next increment, from there, saves
  * whatever was written meanwhile.
  *
- * @throws BackupError ROLLBACK_FAILED when the VM is off, as libvirt deletes no checkpoint then: the intent stays, and
- *   the first run after the VM's start ends it
+ * @returns the checkpoint that could not be deleted because the VM is off: the intent stays, and the first run after the
+ *   VM's start ends it; null when all is done
  */
 export async function settle(
   host: Host,
   libvirt: JobControl & CheckpointConnection,
   recovery: Recovery,
-): Promise<void> {
+): Promise<string | null> {
   const { uuid } = recovery.domain;
   const { socketPath, scratchFiles } = recovery.job ?? { socketPath: null, scratchFiles: [] };
   if (socketPath !== null) await endJob(libvirt, uuid, socketPath);
@@ -26,13 +25,15 @@ export async function settle(
   if (checkpoint?.action === 'delete') {
     const { name, run, creationTime } = checkpoint;
     const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run), creationTime });
-    if (outcome === 'waiting')
-      throw new BackupError(
-        'ROLLBACK_FAILED',
-        `the checkpoint ${name} of a run that failed is still there, because libvirt deletes none while the VM is ` +
-          'off; start the VM: the next backup into this folder deletes it first',
-      );
+    if (outcome === 'waiting') return name;
   }
-  for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles]) await host.files.remove(path);
+  for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles]) await removeTrace(host, path);
   await recovery.settle();
+  return null;
+}
+
+/** A socket, a scratch file, or the folder that held sockets, which is empty by then. */
+async function removeTrace(host: Host, path: string): Promise<void> {
+  if ((await host.files.stat(path))?.kind === 'folder') await host.files.removeFolder(path);
+  else await host.files.remove(path);
 }

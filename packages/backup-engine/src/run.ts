@@ -1,8 +1,5 @@
-import type { DomainIdentity, Recovery } from '@virtnbd/backup-set';
-import { logFileName, recover, SetLock, VmLock } from '@virtnbd/backup-set';
-import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
 import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
-import { BackupError } from './errors.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import { prepare } from './prepare.ts';
 import { settle } from './recovery.ts';
@@ -27,31 +24,27 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   await using libvirt = await context.connect();
   await using second = await context.connect();
   step('connected');
-  const { domain, running } = await lookUp(libvirt, request.domain);
+  const { uuid } = await libvirt.lookup(request.domain);
   const { host } = context;
   await host.files.makeFolder(request.folder, { recursive: true });
   await using _setLock = await SetLock.acquire(host, request.folder, { signal });
-  await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', domain.uuid, { signal });
+  await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', uuid, { signal });
   await context.onFolder?.(logFileName(request.level, new Date()));
   step('locked');
+  const uncommitted: string[] = [];
   for (const recovery of await recover(host, request.folder)) {
     tell({ type: 'warning', message: recoveryNote(recovery) });
-    await settle(host, libvirt, recovery);
+    const waiting = await settle(host, libvirt, recovery);
+    if (waiting !== null) uncommitted.push(waiting);
   }
   step('recovered');
   signal.throwIfAborted();
-  const plan = await prepare(host, libvirt, domain, request, { tell, signal });
+  const { name, state, active } = await libvirt.lookup(uuid);
+  const found = active ? (state === 'running' ? 'running' : 'paused') : 'off';
+  const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
+  const plan = await prepare(host, libvirt, situation, request, { tell, signal });
   step('planned');
-  return await makePoint({ context, libvirt, second, signal, tell }, request, plan, running);
-}
-
-async function lookUp(libvirt: LibvirtConnection, name: string): Promise<{ domain: DomainIdentity; running: boolean }> {
-  const { uuid, name: known, state, active } = await libvirt.lookup(name);
-  if (active) return { domain: { name: known, uuid }, running: state === 'running' };
-  throw new BackupError(
-    'DOMAIN_INACTIVE',
-    `the VM ${known} is off, and backups of a VM that is off are not supported yet; start it: virsh start ${known}`,
-  );
+  return await makePoint({ context, libvirt, second, signal, tell }, request, plan);
 }
 
 function recoveryNote({ action, point }: Recovery): string {

@@ -3,14 +3,14 @@ import { NbdClient } from '@virtnbd/nbd-client';
 import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
 import type { BackupResult } from './context.ts';
 import { copyDisk } from './copy-disk.ts';
+import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { ALLOCATION, collectExtents } from './extents.ts';
-import { exportBitmap } from './job.ts';
 import type { PlannedDisk, RunPlan } from './plan.ts';
 
 interface SaveOptions {
-  readonly socketPath: string;
+  readonly exports: DiskExports;
   readonly compress: boolean;
   readonly writer: Writer;
   readonly created: Date;
@@ -27,9 +27,9 @@ export async function saveDisk(
 ): Promise<BackupResult['disks'][number]> {
   const { tell, signal } = options;
   const { target, virtualSize } = disk;
-  const contexts = contextsOf(plan, target);
+  const contexts = contextsOf(plan, options.exports, target);
   const client = await NbdClient.connect(
-    { path: options.socketPath },
+    { path: options.exports.socketPath(target) },
     { exportName: target, metaContexts: contexts, signal },
   );
   try {
@@ -63,8 +63,8 @@ export async function saveDisk(
   }
 }
 
-function contextsOf(plan: RunPlan, target: string): string[] {
-  return plan.incremental === null ? [ALLOCATION] : [ALLOCATION, `qemu:dirty-bitmap:${exportBitmap(target)}`];
+function contextsOf({ incremental }: RunPlan, exports: DiskExports, target: string): string[] {
+  return incremental === null ? [ALLOCATION] : [ALLOCATION, exports.dirtyContext(target)];
 }
 
 function requireExport(client: NbdClient, { target, virtualSize }: PlannedDisk, contexts: readonly string[]): void {

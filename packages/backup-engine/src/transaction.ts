@@ -22,22 +22,16 @@ import {
 } from '@virtnbd/backup-set';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
-import { freeSocketPath, scratchFilesOf } from './job-paths.ts';
+import { jobPaths, jobTraces } from './job-paths.ts';
 import type { PlannedDisk, RunPlan } from './plan.ts';
 import { PointRun, type TransactionTools } from './point-run.ts';
 import { settle } from './recovery.ts';
 import { dataFileOf } from './save-disk.ts';
 
 /** Makes the restore point that `plan` describes. Either it is committed, or nothing of it is left. */
-export async function makePoint(
-  tools: TransactionTools,
-  request: BackupRequest,
-  plan: RunPlan,
-  running: boolean,
-): Promise<BackupResult> {
+export async function makePoint(tools: TransactionTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {
   const { context } = tools;
-  const socketPath = request.socketPath ?? (await freeSocketPath(context));
-  const scratchFiles = scratchFilesOf(request, plan);
+  const job = await jobPaths(context, request, plan);
   const transaction = await SetTransaction.begin(context.host, request.folder, {
     point: plan.point,
     level: plan.level,
@@ -46,17 +40,18 @@ export async function makePoint(
     checkpoint: plan.checkpoint,
     parent: plan.incremental,
     files: filesOf(plan),
-    job: { socketPath, scratchFiles: [...scratchFiles.values()] },
+    job: jobTraces(job, plan),
   });
-  const run = new PointRun(tools, request, plan, transaction, socketPath, scratchFiles);
+  const run = new PointRun(tools, request, plan, transaction, job);
   try {
     run.step('intent-written');
     await run.removeOldChain();
-    await run.beginJob(running);
+    await run.open();
     const disks = await run.copy();
     await run.commit();
     return { point: plan.point, level: plan.level, folder: request.folder, disks };
   } catch (error) {
+    await run.abandon();
     await undo(tools, transaction, error);
     throw error;
   }
@@ -77,7 +72,14 @@ async function undo(tools: TransactionTools, transaction: SetTransaction, failur
           `the chain of checkpoints before (${recovery.superseded.join(', ')}) was ended for this full backup: the ` +
           'next backup must be a full one',
       });
-    await settleAnew(context, second, recovery);
+    const waiting = await settleAnew(context, second, recovery);
+    if (waiting !== null)
+      tell({
+        type: 'warning',
+        message:
+          `the checkpoint ${waiting} of this run is still there, because libvirt deletes none while the VM is off; the ` +
+          "first backup into this folder after the VM's start deletes it",
+      });
     if (recovery.action === 'rolled-forward')
       tell({ type: 'warning', message: `the restore point ${recovery.point} is complete all the same` });
   } catch (error) {
@@ -88,10 +90,14 @@ async function undo(tools: TransactionTools, transaction: SetTransaction, failur
 }
 
 /** By the second connection, or, when that is lost too, by a new one. */
-async function settleAnew(context: BackupContext, second: LibvirtConnection, recovery: Recovery): Promise<void> {
+async function settleAnew(
+  context: BackupContext,
+  second: LibvirtConnection,
+  recovery: Recovery,
+): Promise<string | null> {
   if (!second.lost.aborted) return settle(context.host, second, recovery);
   await using fresh = await context.connect();
-  await settle(context.host, fresh, recovery);
+  return await settle(context.host, fresh, recovery);
 }
 
 /** All files of the point, so that the intent is written once rather than once a file. */

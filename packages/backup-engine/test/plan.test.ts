@@ -92,13 +92,22 @@ test.each([
 });
 
 test('auto is a full in a folder without one, and an increment afterwards; a copy does not count', () => {
-  expect(levelFor('auto', folder([]))).toBe('full');
-  expect(levelFor('auto', folder([point([['vda', MIB]], 'copy')]))).toBe('full');
-  expect(levelFor('auto', folder([point([['vda', MIB]])]))).toBe('inc');
+  expect(levelFor('auto', folder([]), 'running')).toBe('full');
+  expect(levelFor('auto', folder([point([['vda', MIB]], 'copy')]), 'paused')).toBe('full');
+  expect(levelFor('auto', folder([point([['vda', MIB]])]), 'running')).toBe('inc');
 });
 
 test('two differentials of one second have different ids', () => {
   const first = { ...point([['vda', MIB]], 'diff'), id: '1795421522' };
   expect(differentialId(1795421522_900, folder([]))).toBe('1795421522');
   expect(differentialId(1795421522_900, folder([first]))).toBe('1795421523');
+});
+
+test.each([
+  ['copy', 'copy'],
+  ['full', 'copy'],
+  ['inc', 'diff'],
+  ['diff', 'diff'],
+] as const)('of a VM that is off, level %s is made as %s', (requested, made) => {
+  expect(levelFor(requested, folder([point([['vda', MIB]])]), 'off')).toBe(made);
 });

@@ -16,8 +16,8 @@ export interface Host {
 
   /**
    * Starts a program that stays, a server for instance, without a shell, with `LC_ALL=C` and in a process group of its
-   * own, so that Ctrl-C on the terminal does not reach it. Resolves when it runs. It is ended with this process unless
-   * this process is killed by SIGKILL.
+   * own, so that Ctrl-C on the terminal does not reach it. Resolves when it runs. It is ended with this process,
+   * also when that is killed by SIGKILL (where the host has util-linux's setpriv).
    */
   start(program: string, args: readonly string[], options?: StartOptions): Promise<RunningProgram>;
 

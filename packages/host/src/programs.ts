@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { endingWithParent } from './end-with-parent.ts';
 import { errnoOf, HostError, printable } from './errors.ts';
 import type { ProgramExit, ProgramOutput, RunningProgram, RunOptions, StartOptions } from './host.ts';
 import { Tail } from './tail.ts';
@@ -54,7 +55,9 @@ export async function startProgram(
   options: StartOptions = {},
 ): Promise<RunningProgram> {
   options.signal?.throwIfAborted();
-  const child = await LocalProgram.spawn(program, args, options.env, false);
+  const commandLine = await endingWithParent(program, args, options.env);
+  options.signal?.throwIfAborted();
+  const child = await LocalProgram.spawn(...commandLine, options.env, false, program);
   // Nobody reads it; a full pipe would stall the program.
   child.onOutput(() => undefined);
   child.stopOn(options.signal);
@@ -90,6 +93,7 @@ class LocalProgram implements RunningProgram {
     args: readonly string[],
     env: StartOptions['env'],
     hasInput: boolean,
+    name = program,
   ): Promise<LocalProgram> {
     try {
       // A process group of its own: Ctrl-C reaches us alone, and we end the program in good order, with its children.
@@ -103,7 +107,7 @@ class LocalProgram implements RunningProgram {
         child.once('error', reject);
         child.once('spawn', () => {
           child.off('error', reject);
-          resolve(new LocalProgram(program, child, child.pid ?? 0));
+          resolve(new LocalProgram(name, child, child.pid ?? 0));
         });
       });
     } catch (error) {

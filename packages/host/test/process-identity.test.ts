@@ -67,10 +67,15 @@ print(pid, flush=True); time.sleep(600)`;
 
   test.each([
     ['host', { hostname: 'elsewhere' }],
-    ['machine of the same name', { machine: '0'.repeat(32), bootId: 'another' }],
     ['container', { pidNamespace: 'pid:[1]' }],
   ])('is unknown on another %s', async (_, other) => {
     expect(await host.isAlive({ ...(await host.identity()), machine: 'm', ...other })).toBe('unknown');
+  });
+
+  test('is unknown on another machine of the same name, where machines have an id', async () => {
+    const self = await host.identity();
+    const other = { ...self, machine: '0'.repeat(32), bootId: 'another' };
+    expect(await host.isAlive(other)).toBe(self.machine === undefined ? false : 'unknown');
   });
 
   test.each([0, -1, 1.5, Number.NaN])('is unknown for the nonsense pid %d', async (pid) => {

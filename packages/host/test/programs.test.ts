@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -177,6 +179,17 @@ describe('start', () => {
       const p = await new LocalHost().start('sleep', ['600']); console.log(p.pid); process.exit(0)`;
     const { stdout } = await host.run(node, ['--input-type=module', '-e', script]);
     await expectGone(Number(stdout));
+  });
+
+  test('ends its programs when this process is killed', async () => {
+    const module = new URL('../src/index.ts', import.meta.url).href;
+    const script = `const { LocalHost } = await import(${JSON.stringify(module)});
+      const p = await new LocalHost().start('sleep', ['600']);
+      process.stdout.write(String(p.pid), () => process.kill(process.pid, 'SIGKILL'))`;
+    const child = spawn(node, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [pid] = await once(child.stdout, 'data');
+    await once(child, 'exit');
+    await expectGone(Number(pid));
   });
 });
 

@@ -92,6 +92,15 @@ export class Scenario implements AsyncDisposable {
     return succeed('virtnbdbackup', this.backupArgs(level, ...args), this.env);
   }
 
+  /** A backup that must succeed and makes one new restore point, whose id it returns; with references. */
+  async newPoint(level: string): Promise<string> {
+    const before = await this.points();
+    await this.backupOnly(level);
+    const [point = ''] = (await this.points()).filter((id) => !before.includes(id));
+    await this.keepReference(point);
+    return point;
+  }
+
   /** Keeps what the disks hold now as what `point` must give back. */
   async keepReference(point: string): Promise<void> {
     for (const { target } of this.vm.disks) await this.vm.reference(target, this.reference(point, target));
@@ -108,9 +117,8 @@ export class Scenario implements AsyncDisposable {
   /** The restore points that the folder's manifests name. */
   async points(): Promise<string[]> {
     const suffix = '.manifest.json';
-    return (await readdir(this.folder))
-      .filter((name) => name.endsWith(suffix))
-      .map((name) => name.slice(0, -suffix.length));
+    const names = await readdir(this.folder).catch(() => []);
+    return names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
   }
 
   /** Restores `point` into a new folder, which it returns; the restore must succeed. */

@@ -26,7 +26,7 @@ async function killedBackup(scenario: Scenario, level: string, step: string): Pr
 /** No job, no socket, no scratch file, no unfinished file. */
 async function expectNothingLeft(scenario: Scenario, pids: readonly number[]): Promise<void> {
   expect(await scenario.vm.jobActive()).toBe(false);
-  const shared = await readdir('/var/tmp');
+  const shared = [...(await readdir('/var/tmp')), ...(await readdir('/tmp'))];
   expect(shared.filter((name) => pids.some((pid) => name.includes(`.${pid}`)))).toEqual([]);
   const names = await readdir(scenario.folder);
   expect(names.filter((name) => /partial|intent|lock/.test(name))).toEqual([]);
@@ -63,6 +63,21 @@ test.each(['intent-written', 'job-begun', 'copying', 'sealed', 'committed', 'job
     const committed = STEPS.indexOf(step as (typeof STEPS)[number]) >= STEPS.indexOf('committed');
     if (committed) await scenario.backup('inc', 'virtnbdbackup.1');
     else await scenario.backup('full', 'virtnbdbackup.0');
+    await scenario.expectAllPointsExact();
+    await expectNothingLeft(scenario, [pid]);
+  },
+);
+
+test.each(['job-begun', 'copying', 'sealed'])(
+  'a differential of a VM that is off, killed at «%s», leaves nothing',
+  async (step) => {
+    await using scenario = await Scenario.start();
+    await scenario.vm.write('vda', 0, MIB, 0x11);
+    await scenario.backup('full', 'virtnbdbackup.0');
+    await scenario.vm.write('vda', MIB, MIB, 0x22);
+    await scenario.vm.destroy();
+    const pid = await killedBackup(scenario, 'diff', step);
+    await scenario.newPoint('diff');
     await scenario.expectAllPointsExact();
     await expectNothingLeft(scenario, [pid]);
   },

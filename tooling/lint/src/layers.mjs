@@ -3,6 +3,7 @@
  * layer never import each other. `packages/README.md` says what each of them is for.
  */
 export const layers = [
+  ['lz4'],
   ['stream-format', 'nbd-protocol'],
   ['libvirt-ops', 'host', 'nbd-client', 'nbd-server'],
   ['backup-set', 'checkpoint-store'],
@@ -24,7 +25,7 @@ export const reserved = [
     only: ['packages/host/src/', 'packages/nbd-client/src/', 'packages/nbd-server/src/'],
   },
   { modules: ['node:worker_threads'], only: ['packages/libvirt-ops/src/', 'packages/stream-format/src/'] },
-  { modules: ['koffi'], only: ['packages/libvirt-ops/src/ffi/'] },
+  { modules: ['koffi'], only: ['packages/libvirt-ops/src/ffi/', 'packages/lz4/src/ffi/'] },
   { modules: ['@oclif/core', 'cli-progress'], only: ['packages/cli-kit/src/', 'apps/'] },
   { modules: ['node:readline', 'node:tty'], only: ['packages/cli-kit/src/', 'apps/'] },
 ];

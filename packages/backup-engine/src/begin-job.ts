@@ -1,0 +1,84 @@
+import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
+import { readCheckpoints } from '@virtnbd/checkpoint-store';
+import { LibvirtError } from '@virtnbd/libvirt-ops';
+import type { BackupRequest } from './context.ts';
+import type { DiskExports } from './disk-exports.ts';
+import { BackupError } from './errors.ts';
+import { whileFrozen } from './frozen.ts';
+import { endJob, exportBitmap, jobXml } from './job.ts';
+import type { RunPlan } from './plan.ts';
+import type { TransactionTools } from './point-run.ts';
+import { bitmapLost } from './prepare.ts';
+
+/** What the job of a VM that runs needs to be told. */
+export interface JobBeginning {
+  readonly request: BackupRequest;
+  readonly plan: RunPlan;
+  readonly transaction: SetTransaction;
+  readonly socketPath: string;
+  readonly scratchFiles: ReadonlyMap<string, string>;
+  /** Called at the moment that the backup is of. */
+  readonly onMoment: () => void;
+}
+
+/** Begins a pull-mode job, with the guest frozen for the moment, and records the checkpoint that it made. */
+export async function beginJob(tools: TransactionTools, beginning: JobBeginning): Promise<DiskExports> {
+  const { libvirt, second, context, tell } = tools;
+  const { request, plan, transaction, socketPath, scratchFiles, onMoment } = beginning;
+  const { domain, checkpoint, incremental, disks, allDisks } = plan;
+  const description = runDescription(transaction.intent.run);
+  const { backupXml, checkpointXml } = jobXml(
+    {
+      socketPath,
+      scratchFiles,
+      incremental,
+      checkpoint: checkpoint === null ? null : { name: checkpoint, description },
+    },
+    disks,
+    allDisks,
+  );
+  const begin = async (): Promise<void> => {
+    onMoment();
+    await libvirt.backupBegin(domain.uuid, backupXml, checkpointXml === null ? {} : { checkpointXml });
+  };
+  const mountpoints = request.freezeMountpoints;
+  try {
+    if (plan.state === 'running')
+      await whileFrozen(libvirt, second, domain.uuid, begin, { tell, ...(mountpoints && { mountpoints }) });
+    else await begin();
+  } catch (error) {
+    throw beginError(error, incremental);
+  }
+  // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
+  await context.host.files.chmod(socketPath, 0o600).catch(() => undefined);
+  if (checkpoint !== null) await recordCheckpoint(tools, transaction, domain.uuid, checkpoint);
+  return {
+    socketPath: () => socketPath,
+    dirtyContext: (target) => `qemu:dirty-bitmap:${exportBitmap(target)}`,
+    end: async () => {
+      await endJob(second, domain.uuid, socketPath);
+      await context.host.files.remove(socketPath);
+    },
+  };
+}
+
+async function recordCheckpoint(
+  { libvirt }: TransactionTools,
+  transaction: SetTransaction,
+  uuid: string,
+  checkpoint: string,
+): Promise<void> {
+  const known = await readCheckpoints(libvirt, uuid);
+  const creationTime = known.find(({ name }) => name === checkpoint)?.creationTime;
+  if (creationTime === undefined)
+    throw new BackupError('COPY_FAILED', `libvirt made no checkpoint ${checkpoint} with the job`);
+  const xml = await libvirt.checkpointXml(uuid, checkpoint);
+  await transaction.setCheckpoint({ creationTime, xml });
+}
+
+/** What libvirt says when a job does not begin, with what to do about it where that is known. */
+function beginError(error: unknown, incremental: string | null): unknown {
+  if (!(error instanceof LibvirtError)) return error;
+  if (error.code === 'CHECKPOINT_INCONSISTENT' && incremental !== null) return bitmapLost(incremental, error);
+  return error;
+}

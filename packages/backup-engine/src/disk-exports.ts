@@ -1,0 +1,9 @@
+/** Where a run reads the disks of its moment: the job of a VM that runs, or servers on the images of one that is off. */
+export interface DiskExports {
+  /** The unix socket of the NBD server that exports the disk, under the disk's target name. */
+  socketPath(target: string): string;
+  /** The meta context that tells which blocks an increment has to save. */
+  dirtyContext(target: string): string;
+  /** Ends the servers: nothing is read any more. May be called again. */
+  end(): Promise<void>;
+}

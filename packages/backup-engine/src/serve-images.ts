@@ -1,0 +1,74 @@
+import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
+import type { DiskExports } from './disk-exports.ts';
+import { BackupError } from './errors.ts';
+import { imageSocket } from './job-paths.ts';
+import type { PlannedDisk, RunPlan } from './plan.ts';
+import { bitmapLost } from './prepare.ts';
+
+/**
+ * Serves the images of a VM that is off, read-only, each by a qemu-nbd of its own. The servers hold qemu's lock on the
+ * images: the VM cannot start as long as they run. They take one client each and end with it, so nothing is left when
+ * this process is killed.
+ *
+ * @param folder a private one for their sockets; made here, and gone with the servers
+ * @throws BackupError BITMAP_LOST when an image no longer has the bitmap of the checkpoint; DOMAIN_ACTIVE when the VM,
+ *   or anything else, has an image open for writing
+ */
+export async function serveImages(
+  host: Host,
+  plan: RunPlan,
+  folder: string,
+  signal: AbortSignal,
+): Promise<DiskExports> {
+  await host.files.makeFolder(folder);
+  const servers: RunningProgram[] = [];
+  const socketPath = (target: string): string => imageSocket(folder, target);
+  const end = async (): Promise<void> => {
+    for (const server of servers) await server.stop();
+    await host.files.removeFolder(folder, { recursive: true });
+  };
+  try {
+    for (const disk of plan.disks) {
+      const server = await host.start('qemu-nbd', [
+        ...['--read-only', `--format=${disk.format}`, `--export-name=${disk.target}`],
+        ...(plan.incremental === null ? [] : [`--bitmap=${plan.incremental}`]),
+        `--socket=${socketPath(disk.target)}`,
+        disk.source,
+      ]);
+      servers.push(server);
+      await waitFor(host, server, disk, socketPath(disk.target), plan, signal);
+    }
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { socketPath, dirtyContext: () => `qemu:dirty-bitmap:${plan.incremental ?? ''}`, end };
+}
+
+async function waitFor(
+  host: Host,
+  server: RunningProgram,
+  { target, source }: PlannedDisk,
+  socketPath: string,
+  plan: RunPlan,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await host.waitForSocket(socketPath, { program: server, signal });
+  } catch (cause) {
+    if (!(cause instanceof HostError)) throw cause;
+    const words = server.stderr().trim();
+    if (/lock/i.test(words))
+      throw new BackupError(
+        'DOMAIN_ACTIVE',
+        `disk ${target}: ${source} is in use, so the VM or another program has just started; try again. qemu-nbd ` +
+          `says: ${words}`,
+        { cause, disk: target },
+      );
+    if (/bitmap/i.test(words) && plan.incremental !== null) throw bitmapLost(plan.incremental, cause);
+    throw new BackupError('COPY_FAILED', `disk ${target}: ${source} cannot be served: ${words || cause.message}`, {
+      cause,
+      disk: target,
+    });
+  }
+}

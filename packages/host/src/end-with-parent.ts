@@ -1,0 +1,30 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+
+/**
+ * The command line that runs a program which gets SIGTERM when this process dies, by whatever means: SIGKILL, too, after
+ * which nothing of ours could end it. By `setpriv --pdeathsig` (util-linux); the program replaces setpriv, so its pid is
+ * the one that was started. Where setpriv or the program is not found: the program alone.
+ */
+export async function endingWithParent(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): Promise<[program: string, args: readonly string[]]> {
+  const path = env.PATH ?? process.env.PATH ?? '';
+  const [setpriv, found] = await Promise.all([findProgram('setpriv', path), findProgram(program, path)]);
+  if (setpriv === null || found === null) return [program, args];
+  return [setpriv, ['--pdeathsig', 'TERM', '--', found, ...args]];
+}
+
+async function findProgram(program: string, path: string): Promise<string | null> {
+  const places = program.includes('/') ? [program] : path.split(delimiter).map((folder) => join(folder, program));
+  for (const place of places) {
+    const usable = await access(place, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (usable) return place;
+  }
+  return null;
+}

@@ -1,0 +1,70 @@
+// Our side of a measurement, in a process of its own: `node nbd-worker.ts JOB`, where JOB is JSON.
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { NbdClient } from '@virtnbd/nbd-client';
+import type { NbdJob } from './nbd-job.ts';
+
+const KIB = 1024;
+/** Long enough for the client to share it among connections, short enough to stay in the processor's cache. */
+const PIECE = 1024 * KIB;
+
+/** Reads the whole export with some pieces in flight, and hands each to `use`. */
+async function readAll(client: NbdClient, use: (at: number, bytes: Uint8Array) => Promise<void> | undefined) {
+  let position = 0;
+  const lane = async () => {
+    const buffer = new Uint8Array(PIECE);
+    while (position < client.size) {
+      const at = position;
+      position += PIECE;
+      const bytes = buffer.subarray(0, Math.min(PIECE, client.size - at));
+      await client.read(at, bytes);
+      await use(at, bytes);
+    }
+  };
+  await Promise.all(Array.from({ length: 4 * Math.max(1, client.connections) }, lane));
+}
+
+async function copyTo(client: NbdClient, path: string): Promise<void> {
+  const file: FileHandle = await open(path, 'w');
+  await file.truncate(client.size);
+  await readAll(client, async (at, bytes) => {
+    await file.write(bytes, 0, bytes.byteLength, at);
+  });
+  await file.close();
+}
+
+/** Reads of 4 KiB one after the other over the export, so many of them, with so many in flight. */
+async function smallReads(client: NbdClient, count: number, depth: number): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    const buffer = new Uint8Array(4 * KIB);
+    while (next < count) {
+      const at = (next * buffer.byteLength) % client.size;
+      next++;
+      await client.read(at, buffer);
+    }
+  };
+  await Promise.all(Array.from({ length: depth }, lane));
+}
+
+async function countExtents(client: NbdClient): Promise<number> {
+  let count = 0;
+  for await (const runs of client.extents()) count += runs.length;
+  return count;
+}
+
+async function work(job: NbdJob): Promise<number> {
+  const metaContexts = job.kind === 'extents' ? ['base:allocation'] : [];
+  const { connections = 1 } = job;
+  await using client = await NbdClient.connectUri(job.uri, { connections, metaContexts, readFile });
+  if (job.kind === 'read') await readAll(client, () => undefined);
+  else if (job.kind === 'copy') await copyTo(client, job.target);
+  else if (job.kind === 'small-reads') await smallReads(client, job.count, job.depth);
+  else return countExtents(client);
+  return 0;
+}
+
+const job: NbdJob = JSON.parse(process.argv[2] ?? '{}');
+const begun = performance.now();
+const count = await work(job);
+const seconds = (performance.now() - begun) / 1000;
+process.stdout.write(JSON.stringify({ seconds, count, peakKib: process.resourceUsage().maxRSS }));

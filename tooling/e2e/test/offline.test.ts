@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { Scenario } from '../src/scenario.ts';
+
+const MIB = 1 << 20;
+
+test('a VM that is off is saved as a copy, whatever whole level was asked for', async () => {
+  await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '8M' }]);
+  await scenario.vm.write('vda', 0, 4 * MIB, 0x11);
+  await scenario.vm.zero('vda', MIB, MIB, { unmap: true });
+  await scenario.vm.destroy();
+  expect(await scenario.newPoint('full')).toBe('copy');
+  expect(await scenario.vm.checkpoints()).toEqual([]);
+  await scenario.expectAllPointsExact();
+});
+
+test('increments of a VM that is off are differentials; the chain goes on exactly when it runs again', async () => {
+  await using scenario = await Scenario.start();
+  const { vm } = scenario;
+  await vm.write('vda', 0, 4 * MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await vm.write('vda', MIB, MIB, 0x22);
+  await vm.zero('vda', 3 * MIB, 65536, { unmap: true });
+  await vm.destroy();
+  const first = await scenario.newPoint('inc');
+  const second = await scenario.newPoint('diff');
+  expect([first, second]).toEqual([expect.stringMatching(/^\d+$/), expect.stringMatching(/^\d+$/)]);
+  await vm.start();
+  await vm.write('vda', 8 * MIB, MIB, 0x33);
+  await scenario.backup('inc', 'virtnbdbackup.1');
+  await scenario.expectAllPointsExact();
+});
+
+test('auto makes a copy of a VM that is off, a full once it runs, and increments from there', async () => {
+  await using scenario = await Scenario.start();
+  await scenario.vm.write('vda', 0, MIB, 0x11);
+  await scenario.vm.destroy();
+  expect(await scenario.newPoint('auto')).toBe('copy');
+  await scenario.vm.start();
+  await scenario.vm.write('vda', MIB, MIB, 0x22);
+  expect(await scenario.newPoint('auto')).toBe('virtnbdbackup.0');
+  await scenario.vm.write('vda', 2 * MIB, MIB, 0x33);
+  expect(await scenario.newPoint('auto')).toBe('virtnbdbackup.1');
+  await scenario.expectAllPointsExact();
+});
+
+test('an increment of a VM that crashed is refused, as its images no longer know what has changed', async () => {
+  await using scenario = await Scenario.start();
+  await scenario.vm.write('vda', 0, MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await scenario.vm.write('vda', 0, MIB, 0x22);
+  await scenario.vm.crash();
+  const off = await scenario.tryBackup('inc');
+  expect([off.code, off.stderr]).toEqual([1, expect.stringContaining('full backup into a new folder')]);
+  await scenario.vm.start();
+  const on = await scenario.tryBackup('inc');
+  expect([on.code, on.stderr]).toEqual([1, expect.stringContaining('full backup into a new folder')]);
+  await using fresh = await Scenario.copyOf(scenario);
+  await fresh.backup('full', 'virtnbdbackup.0');
+  await fresh.vm.write('vda', MIB, MIB, 0x33);
+  await fresh.backup('inc', 'virtnbdbackup.1');
+  await fresh.expectAllPointsExact();
+});
