@@ -4,7 +4,7 @@ import { BaseCommand, type CommandFlags, quietFlag, type Session, UsageError } f
 
 /** `virtnbdbackup`: flags in, the engine's events out. */
 export default class Backup extends BaseCommand<typeof Backup> {
-  static override summary = 'Back up a running virtual machine, whole or what has changed, while it runs.';
+  static override summary = 'Back up a virtual machine, whole or what has changed, while it runs.';
   static override description = [
     'The first backup of a VM is a full one: it saves every disk and begins a chain of checkpoints. Each further ' +
       'increment saves what has changed since the one before, into the same folder. A copy stands alone and leaves ' +
