@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type BackupEvent, type BackupRequest, runBackup } from '@virtnbd/backup-engine';
 import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
@@ -58,9 +58,9 @@ function requestOf(flags: BackupFlags): BackupRequest {
       allowPlaintext: flags['allow-plaintext'],
     },
     compress: flags.compress !== undefined,
-    scratchFolder: flags.scratchdir,
+    scratchFolder: resolve(flags.scratchdir),
     ...(worker !== undefined && { workers: worker }),
-    ...(socketfile !== undefined && { socketPath: socketfile }),
+    ...(socketfile !== undefined && { socketPath: resolve(socketfile) }),
     ...(mountpoints !== undefined && { freezeMountpoints: mountpoints.split(',') }),
   };
 }

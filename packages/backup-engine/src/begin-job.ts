@@ -6,6 +6,7 @@ import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
+import type { JobPaths } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
 import { bitmapLost } from './prepare.ts';
@@ -19,6 +20,18 @@ export interface JobBeginning {
   readonly scratchFiles: ReadonlyMap<string, string>;
   /** Called at the moment that the backup is of. */
   readonly onMoment: () => void;
+}
+
+/**
+ * Begins the job of a full without its checkpoint, and ends it at once: whatever would keep the real one from beginning
+ * shows here, before the chain of checkpoints that it replaces is gone.
+ */
+export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths: JobPaths): Promise<void> {
+  const { disks, allDisks, domain } = plan;
+  const { backupXml } = jobXml({ ...paths, incremental: null, checkpoint: null }, disks, allDisks);
+  await tools.libvirt.backupBegin(domain.uuid, backupXml);
+  await endJob(tools.libvirt, domain.uuid, paths.socketPath);
+  await tools.context.host.files.remove(paths.socketPath);
 }
 
 /** Begins a pull-mode job, with the guest frozen for the moment, and records the checkpoint that it made. */
@@ -56,7 +69,7 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
     socketPath: () => socketPath,
     dirtyContext: (target) => `qemu:dirty-bitmap:${exportBitmap(target)}`,
     end: async () => {
-      await endJob(second, domain.uuid, socketPath);
+      await tools.onLibvirt((connection) => endJob(connection, domain.uuid, socketPath));
       await context.host.files.remove(socketPath);
     },
   };

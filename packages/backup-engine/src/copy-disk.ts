@@ -2,10 +2,17 @@ import { BufferPool } from './buffer-pool.ts';
 import type { ExtentTable } from './extent-table.ts';
 import { FRAME_SIZE, frames } from './frames.ts';
 
-/** Buffers of {@link FRAME_SIZE} that one disk's copy holds: reads in flight, frames in compression, frames to write. */
-const BUFFERS = 12;
+/** Buffers of {@link FRAME_SIZE} for all disks together: reads in flight, frames in compression, frames to write. */
+const BUFFERS = 48;
+const MOST_BUFFERS = 12;
+const LEAST_BUFFERS = 3;
 /** Zero frames that may wait for their turn. */
 const ZEROES_QUEUED = 1024;
+
+/** The share of one of `disks` disks that are copied at the same time. */
+export function buffersFor(disks: number): number {
+  return Math.max(LEAST_BUFFERS, Math.min(MOST_BUFFERS, Math.floor(BUFFERS / disks)));
+}
 
 /** What the copy reads from: an NBD client, or anything that fills a buffer with guest bytes. */
 export interface BlockReader {
@@ -20,7 +27,7 @@ export interface FrameWriter {
 
 /**
  * Copies the runs of `table` from `reader` into `writer`: several reads in flight, frames handed over in ascending
- * order, each block read once, at most {@link BUFFERS} MiB of them in memory.
+ * order, each block read once, at most `options.buffers` MiB of them in memory.
  *
  * The first failure, of a read, of the writer or of the signal, ends the copy; by the time the promise rejects no
  * buffer is in use any more.
@@ -29,11 +36,11 @@ export async function copyDisk(
   reader: BlockReader,
   writer: FrameWriter,
   table: ExtentTable,
-  options: { signal?: AbortSignal; onBytes?: (bytes: number) => void } = {},
+  options: { signal?: AbortSignal; onBytes?: (bytes: number) => void; buffers?: number } = {},
 ): Promise<void> {
   const failure = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
-  const pool = new BufferPool(BUFFERS, FRAME_SIZE);
+  const pool = new BufferPool(options.buffers ?? MOST_BUFFERS, FRAME_SIZE);
   const pending = new Set<Promise<void>>();
   let order: Promise<void> = Promise.resolve();
   let zeroes = 0;

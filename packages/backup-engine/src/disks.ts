@@ -13,8 +13,10 @@ export interface DiskSelection {
 
 export interface DiskChoice {
   readonly disks: readonly SavedDisk[];
-  /** One sentence for each disk that is left out without having been asked for. */
+  /** One sentence for each drive that holds no data of the VM's own. */
   readonly notes: readonly string[];
+  /** One sentence for each disk that is left out without having been asked for, and for a name that no disk has. */
+  readonly warnings: readonly string[];
 }
 
 /** A disk that the run saves: a qcow2 image in a file or on a block device. */
@@ -38,35 +40,47 @@ export function chooseDisks(all: readonly DiskDescription[], selection: DiskSele
   const unknown = include?.find((name) => !names.includes(name));
   if (unknown !== undefined)
     throw new BackupError('UNKNOWN_DISK', `the VM has no disk ${unknown}; it has ${names.join(', ') || 'none'}`);
-  const notes = exclude
+  const warnings = exclude
     .filter((name) => !names.includes(name))
     .map((name) => `disk ${name} is to be left out, but the VM has only ${names.join(', ') || 'none'}`);
+  const notes: string[] = [];
   const disks: SavedDisk[] = [];
   for (const disk of all) {
     if (exclude.includes(disk.target) || (include && !include.includes(disk.target))) continue;
-    const reason = leftOut(disk);
-    if (reason) notes.push(`disk ${disk.target} is left out: ${reason}`);
+    const reason = withoutBitmap(disk);
+    if (reason !== null && include) throw refusal(disk, reason);
+    if (isRemovable(disk)) notes.push(`${disk.target} is left out: it is a ${disk.device} drive`);
+    else if (reason !== null) warnings.push(`disk ${disk.target} is left out: it ${reason}`);
     else disks.push(saved(disk, selection));
   }
-  if (disks.length === 0)
-    throw new BackupError('NO_DISKS', `there is no disk to save${notes.length > 0 ? `: ${notes.join('; ')}` : ''}`);
-  return { disks, notes };
+  const reasons = [...notes, ...warnings].join('; ');
+  if (disks.length === 0) throw new BackupError('NO_DISKS', `there is no disk to save${reasons && `: ${reasons}`}`);
+  return { disks, notes, warnings };
 }
 
-function leftOut(disk: DiskDescription): string | null {
-  if (disk.device === 'cdrom' || disk.device === 'floppy') return `it is a ${disk.device} drive`;
-  if (disk.device === 'lun') return 'it is a LUN passed through to the guest';
-  if (disk.format === 'raw' && disk.type !== 'network') return 'it is a raw image, which cannot carry a dirty bitmap';
+function isRemovable({ device }: DiskDescription): boolean {
+  return device === 'cdrom' || device === 'floppy';
+}
+
+/** Why a disk cannot take part although nothing is wrong with it; null when it can. */
+function withoutBitmap(disk: DiskDescription): string | null {
+  if (isRemovable(disk)) return `is a ${disk.device} drive`;
+  if (disk.device === 'lun') return 'is a LUN passed through to the guest';
+  if (disk.format === 'raw' && disk.type !== 'network') return 'is a raw image, which cannot carry a dirty bitmap';
   return null;
 }
 
+function refusal(disk: DiskDescription, what: string): BackupError {
+  return new BackupError(
+    'UNSUPPORTED_DISK',
+    `disk ${disk.target} ${what}; to make a backup without it, exclude it: -x ${disk.target}`,
+    { disk: disk.target },
+  );
+}
+
 function saved(disk: DiskDescription, selection: DiskSelection): SavedDisk {
-  const refuse = (what: string): BackupError =>
-    new BackupError(
-      'UNSUPPORTED_DISK',
-      `disk ${disk.target} ${what}; to make a backup without it, exclude it: -x ${disk.target}`,
-      { disk: disk.target },
-    );
+  const refuse = (what: string): BackupError => refusal(disk, what);
+  if (disk.readonly) throw refuse('is read-only, and libvirt saves no such disk');
   if (disk.type !== 'file' && disk.type !== 'block') throw refuse(`is of type ${disk.type}, which is not supported`);
   if (disk.format !== 'qcow2') throw refuse(`has the image format ${disk.format}, which is not supported`);
   if (!disk.source) throw refuse('has no image');

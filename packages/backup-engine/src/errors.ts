@@ -11,9 +11,9 @@ export type BackupErrorCode =
   | 'DISKS_CHANGED'
   | 'BITMAP_LOST'
   | 'JOB_ACTIVE'
+  | 'BAD_PATH'
   | 'EXPORT_MISMATCH'
-  | 'COPY_FAILED'
-  | 'ROLLBACK_FAILED';
+  | 'COPY_FAILED';
 
 /** A backup that could not be made, or not be undone; the message says what happened, to what, and what to do. */
 export class BackupError extends Error {

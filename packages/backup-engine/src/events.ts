@@ -11,8 +11,8 @@ export const STEPS = [
   'copied',
   'sealed',
   'committed',
-  'recorded',
   'job-ended',
+  'recorded',
   'finished',
 ] as const;
 

@@ -3,10 +3,16 @@ import type { BackupListener } from './events.ts';
 /** How long the guest's file systems may stay frozen, milliseconds. Beginning a job takes a fraction of it. */
 export const MAX_FROZEN_MS = 10_000;
 
+/** How long libvirt may wait for an answer of the agent, seconds: it would wait for ever for one that hangs. */
+const AGENT_TIMEOUT_S = 30;
+/** libvirt's own setting, no limit, to which the VM goes back. */
+const NO_TIMEOUT = -2;
+
 /** The guest agent's part of a libvirt connection. */
 export interface GuestAgent {
   freeze(uuid: string, mountpoints?: readonly string[]): Promise<number>;
   thaw(uuid: string): Promise<number>;
+  setAgentTimeout(uuid: string, seconds: number): Promise<void>;
 }
 
 /**
@@ -24,7 +30,29 @@ export async function whileFrozen(
   begin: () => Promise<void>,
   options: { mountpoints?: readonly string[]; tell: BackupListener },
 ): Promise<boolean> {
-  const { mountpoints, tell } = options;
+  // Where there is no agent, freeze says so.
+  await agent.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
+  try {
+    return await freezeAround(agent, second, uuid, begin, options);
+  } finally {
+    await agent.setAgentTimeout(uuid, NO_TIMEOUT).catch(() => undefined);
+  }
+}
+
+/** Thaws a guest that a run may have left frozen which could not end in good order; nothing happens to one that is not. */
+export async function thawAfterwards(agent: GuestAgent, uuid: string): Promise<void> {
+  await agent.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
+  await agent.thaw(uuid).catch(() => undefined);
+  await agent.setAgentTimeout(uuid, NO_TIMEOUT).catch(() => undefined);
+}
+
+async function freezeAround(
+  agent: GuestAgent,
+  second: GuestAgent,
+  uuid: string,
+  begin: () => Promise<void>,
+  { mountpoints, tell }: { mountpoints?: readonly string[]; tell: BackupListener },
+): Promise<boolean> {
   try {
     const count = await agent.freeze(uuid, mountpoints);
     tell({ type: 'info', message: `froze ${count} file systems of the guest` });

@@ -113,7 +113,7 @@ export function checkFolder(
  */
 export function checkDisks(level: BackupLevel, disks: readonly PlannedDisk[], parent: RestorePoint | null): void {
   for (const disk of disks) {
-    const { target, source, compat, virtualSize } = disk;
+    const { target, source, compat } = disk;
     if (level !== 'copy' && compat === '0.10')
       throw new BackupError(
         'UNSUPPORTED_DISK',
@@ -122,15 +122,11 @@ export function checkDisks(level: BackupLevel, disks: readonly PlannedDisk[], pa
         { disk: target },
       );
     if (parent === null) continue;
-    const before = parent.disks.find((known) => known.disk === target);
-    if (before?.virtualSize === virtualSize) continue;
-    const change = before ? `was resized from ${before.virtualSize} to ${virtualSize} bytes` : 'is not in it';
-    throw new BackupError(
-      'DISKS_CHANGED',
-      `disk ${target} ${change} since the restore point ${parent.id}; make a full backup into a new folder` +
-        (before ? '' : `, or leave the disk out: -x ${target}`),
-      { disk: target },
-    );
+    const change = changeSince(parent, disk, disks);
+    if (change === null) continue;
+    throw new BackupError('DISKS_CHANGED', `disk ${target} ${change}; make a full backup into a new folder`, {
+      disk: target,
+    });
   }
   if (parent === null) return;
   const gone = parent.disks.find(({ disk, kind }) => kind === 'stream' && !disks.some(({ target }) => target === disk));
@@ -141,4 +137,28 @@ export function checkDisks(level: BackupLevel, disks: readonly PlannedDisk[], pa
         'restore it; save the same disks as before, or make a full backup into a new folder',
       { disk: gone.disk },
     );
+}
+
+/** Why an increment of this disk cannot start from the parent point; null when it can. */
+function changeSince(parent: RestorePoint, disk: PlannedDisk, all: readonly PlannedDisk[]): string | null {
+  const before = parent.disks.find((known) => known.disk === disk.target);
+  if (before === undefined)
+    return `is not in the restore point ${parent.id}: leave it out as before, with -x ${disk.target}, or else`;
+  if (before.virtualSize !== disk.virtualSize)
+    return `has ${disk.virtualSize} bytes, and had ${before.virtualSize} at the restore point ${parent.id}`;
+  if (before.images === undefined || before.images.some((path) => ownImages(disk, all, parent).includes(path)))
+    return null;
+  return `has the image ${disk.source}, and had ${before.images[0]} at the restore point ${parent.id}`;
+}
+
+/**
+ * The images by which a disk is known to be the one that it was: an external snapshot puts a new one on top, a commit
+ * takes it away, so one in common is enough; but not one that another disk has, or had, as well.
+ */
+function ownImages({ target, images }: PlannedDisk, all: readonly PlannedDisk[], parent: RestorePoint): string[] {
+  const others = new Set([
+    ...all.filter((disk) => disk.target !== target).flatMap((disk) => disk.images),
+    ...parent.disks.filter(({ disk }) => disk !== target).flatMap((disk) => disk.images ?? []),
+  ]);
+  return images.filter((path) => !others.has(path));
 }

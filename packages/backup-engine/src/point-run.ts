@@ -1,11 +1,13 @@
 import { basename } from 'node:path';
 import { domainXmlName, imageInfoName, type ManifestDisk, type SetTransaction } from '@virtnbd/backup-set';
-import { removeChain } from '@virtnbd/checkpoint-store';
+import { removeChain, removeStrayBitmaps } from '@virtnbd/checkpoint-store';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
-import { beginJob } from './begin-job.ts';
+import { beginJob, rehearseJob } from './begin-job.ts';
 import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
+import { buffersFor } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
 import type { BackupListener, BackupStep } from './events.ts';
+import { endJob } from './job.ts';
 import type { JobPaths } from './job-paths.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
@@ -20,6 +22,8 @@ export interface TransactionTools {
   readonly second: LibvirtConnection;
   readonly signal: AbortSignal;
   readonly tell: BackupListener;
+  /** Makes a call that must get through: on `second`, or, when libvirt has gone away meanwhile, on a new connection. */
+  onLibvirt<T>(call: (connection: LibvirtConnection) => Promise<T>): Promise<T>;
 }
 
 /** The steps of one run, each of which leaves the world as transaction.ts says. */
@@ -30,6 +34,7 @@ export class PointRun {
   readonly #transaction: SetTransaction;
   readonly #job: JobPaths;
   #exports: DiskExports | undefined;
+  #committing = false;
   #created = new Date();
 
   constructor(
@@ -52,10 +57,20 @@ export class PointRun {
   }
 
   async removeOldChain(): Promise<void> {
-    const { superseded, domain } = this.#plan;
-    if (superseded.length === 0) return;
-    await this.#transaction.markSuperseded(superseded);
-    await removeChain(this.#tools.libvirt, domain.uuid);
+    const { level, superseded, domain, disks } = this.#plan;
+    if (level !== 'full') return;
+    const strays = new Map(disks.map(({ target, bitmaps }) => [target, bitmaps]));
+    if (superseded.length > 0) {
+      await rehearseJob(this.#tools, this.#plan, this.#job);
+      await this.#transaction.markSuperseded(superseded);
+      await removeChain(this.#tools.libvirt, domain.uuid);
+    }
+    const names = await removeStrayBitmaps(this.#tools.libvirt, domain.uuid, strays);
+    if (names.length > 0)
+      this.#tools.tell({
+        type: 'warning',
+        message: `removed bitmaps that no checkpoint of the VM belongs to any more: ${names.join(', ')}`,
+      });
     this.step('old-chain-removed');
   }
 
@@ -78,9 +93,16 @@ export class PointRun {
     this.step('job-begun');
   }
 
-  /** Ends what `open` opened, as far as it is this process's own. For after a failure. */
+  /** Whether the point may exist: only the folder knows then. */
+  get mayBeCommitted(): boolean {
+    return this.#committing;
+  }
+
+  /** Ends what `open` opened, or was about to, whatever state the folder is in. For after a failure. */
   async abandon(): Promise<void> {
-    if (this.#plan.state === 'off') await this.#exports?.end();
+    const { domain, state } = this.#plan;
+    if (state === 'off') await this.#exports?.end();
+    else await this.#tools.onLibvirt((connection) => endJob(connection, domain.uuid, this.#job.socketPath));
   }
 
   async copy(): Promise<BackupResult['disks']> {
@@ -95,6 +117,7 @@ export class PointRun {
       try {
         return await saveDisk(this.#transaction, this.#plan, disk, {
           exports,
+          buffers: buffersFor(Math.min(workers, this.#plan.disks.length)),
           compress,
           writer: context.writer,
           created: this.#created,
@@ -115,12 +138,13 @@ export class PointRun {
     const { tell } = this.#tools;
     await this.#transaction.seal();
     this.step('sealed');
+    this.#committing = true;
     await this.#transaction.commit({ created: this.#created, disks: this.#manifestDisks() });
     tell({ type: 'step', step: 'committed' });
-    await this.#transaction.finish();
-    tell({ type: 'step', step: 'recorded' });
     await this.#exports?.end();
     tell({ type: 'step', step: 'job-ended' });
+    await this.#transaction.finish();
+    tell({ type: 'step', step: 'recorded' });
     await this.#transaction.end();
     tell({ type: 'step', step: 'finished' });
   }
@@ -134,7 +158,7 @@ export class PointRun {
 
   #manifestDisks(): ManifestDisk[] {
     const { disks, incremental } = this.#plan;
-    return disks.map(({ target, virtualSize, format, source }) => ({
+    return disks.map(({ target, virtualSize, format, source, images }) => ({
       disk: target,
       file: dataFileOf(this.#plan, target),
       kind: 'stream',
@@ -142,6 +166,7 @@ export class PointRun {
       virtualSize,
       format,
       imageName: basename(source),
+      images,
       header: this.#plan.header,
     }));
   }

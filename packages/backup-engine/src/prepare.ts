@@ -1,4 +1,4 @@
-import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/backup-set';
+import { BackupSet, type DomainIdentity, type RestorePoint, runDescription } from '@virtnbd/backup-set';
 import {
   acceptPlan,
   type CheckpointPlan,
@@ -57,6 +57,8 @@ export async function prepare(
   const description = await parseDomain(domainXml);
   const choice = chooseDisks(description.disks, request.selection);
   for (const message of choice.notes) tell({ type: 'info', message });
+  for (const message of choice.warnings) tell({ type: 'warning', message });
+  if (state !== 'off') await checkPaths(host, request);
   const set = await BackupSet.open(host, request.folder);
   const level = levelFor(request.level, set, state);
   if (level !== request.level) tell(levelNote(request.level, level, state));
@@ -107,6 +109,23 @@ function headerNames({ kind, create, parent }: CheckpointPlan): RunPlan['header'
   return { checkpointName: create ?? checkpointName(next), parentCheckpoint: parent?.name ?? '' };
 }
 
+/** A unix socket's path, with the NUL at its end, fits into 108 bytes. */
+const MAX_SOCKET_PATH = 107;
+
+/** What the user names for the job, before the job would stumble over it: by then an older chain may have ended. */
+async function checkPaths(host: Host, { socketPath, scratchFolder = '/var/tmp' }: BackupRequest): Promise<void> {
+  if ((await host.files.stat(scratchFolder))?.kind !== 'folder')
+    throw new BackupError(
+      'BAD_PATH',
+      `the scratch folder ${scratchFolder} is no folder; name one that qemu can write to`,
+    );
+  if (socketPath === undefined) return;
+  if (Buffer.byteLength(socketPath) > MAX_SOCKET_PATH)
+    throw new BackupError('BAD_PATH', `the socket's path is longer than ${MAX_SOCKET_PATH} bytes: ${socketPath}`);
+  if ((await host.files.stat(socketPath)) !== null)
+    throw new BackupError('BAD_PATH', `${socketPath} is there already; name another path for the socket, or remove it`);
+}
+
 function jobActive({ name }: DomainIdentity): BackupError {
   return new BackupError(
     'JOB_ACTIVE',
@@ -130,7 +149,10 @@ async function decide(
       planCheckpoints({
         level,
         domain,
-        recorded: set.checkpoints,
+        recorded: set.checkpoints.map(({ run, ...known }) => ({
+          ...known,
+          description: run === null ? null : runDescription(run),
+        })),
         stored: stored.map(({ name }) => name),
         uncommitted,
       }),

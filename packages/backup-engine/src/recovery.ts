@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { type Recovery, runDescription } from '@virtnbd/backup-set';
 import { type CheckpointConnection, rollBack } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
@@ -23,8 +24,8 @@ export async function settle(
   if (socketPath !== null) await endJob(libvirt, uuid, socketPath);
   const { checkpoint } = recovery;
   if (checkpoint?.action === 'delete') {
-    const { name, run, creationTime } = checkpoint;
-    const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run), creationTime });
+    const { name, run } = checkpoint;
+    const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run) });
     if (outcome === 'waiting') return name;
   }
   for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles]) await removeTrace(host, path);
@@ -32,8 +33,19 @@ export async function settle(
   return null;
 }
 
-/** A socket, a scratch file, or the folder that held sockets, which is empty by then. */
+/** Names that runs give to what they leave outside the backup folder: `job-paths.ts`. */
+const SCRATCH_FILE = /^backup\.\d+\.[0-9a-z]+\.[^/]+$/;
+const SERVER_FOLDER = /^virtnbdbackup\.\d+\.[0-9a-f]{8}$/;
+
+/**
+ * Removes a socket, a scratch file, or the empty folder that held sockets. An intent lies in the backup folder, where
+ * others may write: nothing is removed on its word alone. What cannot be removed is left: libvirt and qemu clear away
+ * what is theirs when the job ends.
+ */
 async function removeTrace(host: Host, path: string): Promise<void> {
-  if ((await host.files.stat(path))?.kind === 'folder') await host.files.removeFolder(path);
-  else await host.files.remove(path);
+  const kind = (await host.files.stat(path).catch(() => null))?.kind;
+  const name = basename(path);
+  if (kind === 'other' || (kind === 'file' && SCRATCH_FILE.test(name)))
+    await host.files.remove(path).catch(() => undefined);
+  if (kind === 'folder' && SERVER_FOLDER.test(name)) await host.files.removeFolder(path).catch(() => undefined);
 }

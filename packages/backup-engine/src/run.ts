@@ -1,6 +1,8 @@
 import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
 import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
 import type { BackupListener, BackupStep } from './events.ts';
+import { thawAfterwards } from './frozen.ts';
+import type { TransactionTools } from './point-run.ts';
 import { prepare } from './prepare.ts';
 import { settle } from './recovery.ts';
 import { makePoint } from './transaction.ts';
@@ -33,8 +35,9 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   step('locked');
   const uncommitted: string[] = [];
   for (const recovery of await recover(host, request.folder)) {
-    tell({ type: 'warning', message: recoveryNote(recovery) });
+    if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid);
     const waiting = await settle(host, libvirt, recovery);
+    tell({ type: 'warning', message: recoveryNote(recovery) });
     if (waiting !== null) uncommitted.push(waiting);
   }
   step('recovered');
@@ -44,7 +47,16 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
   const plan = await prepare(host, libvirt, situation, request, { tell, signal });
   step('planned');
-  return await makePoint({ context, libvirt, second, signal, tell }, request, plan);
+  const onLibvirt: TransactionTools['onLibvirt'] = async (call) => {
+    try {
+      return await call(second);
+    } catch (error) {
+      if (!second.lost.aborted) throw error;
+      await using fresh = await context.connect();
+      return await call(fresh);
+    }
+  };
+  return await makePoint({ context, libvirt, second, signal, tell, onLibvirt }, request, plan);
 }
 
 function recoveryNote({ action, point }: Recovery): string {

@@ -11,6 +11,8 @@ import type { PlannedDisk, RunPlan } from './plan.ts';
 
 interface SaveOptions {
   readonly exports: DiskExports;
+  /** Frames of it that may be in memory at the same time. */
+  readonly buffers: number;
   readonly compress: boolean;
   readonly writer: Writer;
   readonly created: Date;
@@ -50,6 +52,7 @@ export async function saveDisk(
     await writer.start();
     await copyDisk(client, writer, table, {
       signal,
+      buffers: options.buffers,
       onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
     });
     const { size, adler32, chunks } = await writer.finish();

@@ -8,7 +8,11 @@ export interface SourceImage {
   readonly virtualSize: number;
   /** qcow2 `compat` level: `0.10` (version 2, without bitmaps) or `1.1`. */
   readonly compat: string | null;
-  /** The JSON text as qemu-img printed it, saved as `D.IDENT.qcow.json`. */
+  /** Paths of the image and of those that it is based on, the image first. */
+  readonly images: readonly string[];
+  /** Names of the dirty bitmaps in the image. */
+  readonly bitmaps: readonly string[];
+  /** What qemu-img printed of the image, saved as `D.IDENT.qcow.json`. */
   readonly json: string;
 }
 
@@ -23,19 +27,31 @@ const MAX_INFO_BYTES = 16 << 20;
 export async function inspectSource(host: Host, disk: SavedDisk, signal?: AbortSignal): Promise<SourceImage> {
   const { stdout } = await host.run(
     'qemu-img',
-    ['info', '--force-share', '--output=json', '-f', disk.format, disk.source],
+    ['info', '--force-share', '--backing-chain', '--output=json', '-f', disk.format, disk.source],
     { maxOutput: MAX_INFO_BYTES, ...(signal && { signal }) },
   );
-  const info: unknown = JSON.parse(stdout);
+  const chain: unknown = JSON.parse(stdout);
+  const [info] = Array.isArray(chain) ? chain : [];
   const virtualSize = field(info, 'virtual-size');
-  if (typeof virtualSize !== 'number' || !Number.isSafeInteger(virtualSize) || virtualSize < 0)
+  if (!Array.isArray(chain) || typeof virtualSize !== 'number' || !Number.isSafeInteger(virtualSize) || virtualSize < 0)
     throw new BackupError('EXPORT_MISMATCH', `qemu-img tells no size of ${disk.source} (disk ${disk.target})`, {
       disk: disk.target,
     });
-  const compat = field(field(field(info, 'format-specific'), 'data'), 'compat');
-  return { virtualSize, compat: typeof compat === 'string' ? compat : null, json: stdout };
+  const data = field(field(info, 'format-specific'), 'data');
+  const bitmaps = field(data, 'bitmaps');
+  return {
+    virtualSize,
+    compat: text(field(data, 'compat')),
+    images: chain.flatMap((image) => text(field(image, 'filename')) ?? []),
+    bitmaps: (Array.isArray(bitmaps) ? bitmaps : []).flatMap((bitmap) => text(field(bitmap, 'name')) ?? []),
+    json: JSON.stringify(info, null, 4),
+  };
 }
 
 function field(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
 }

@@ -8,8 +8,8 @@
  *     copied              every block lies in a `*.partial` file
  *     sealed              all files are on stable storage under their names
  *     committed           the manifest is in place: the restore point exists
- *     recorded            DOMAIN.cpt and the checkpoint's XML are in place, too
  *     job-ended           qemu serves nothing any more; scratch files are gone
+ *     recorded            DOMAIN.cpt and the checkpoint's XML are in place, too
  *     finished            the intent is gone
  */
 import {
@@ -17,11 +17,11 @@ import {
   chunkFileNameOf,
   domainXmlName,
   imageInfoName,
-  type Recovery,
+  runDescription,
   SetTransaction,
 } from '@virtnbd/backup-set';
-import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
-import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
+import { rollBack } from '@virtnbd/checkpoint-store';
+import type { BackupRequest, BackupResult } from './context.ts';
 import { jobPaths, jobTraces } from './job-paths.ts';
 import type { PlannedDisk, RunPlan } from './plan.ts';
 import { PointRun, type TransactionTools } from './point-run.ts';
@@ -51,53 +51,59 @@ export async function makePoint(tools: TransactionTools, request: BackupRequest,
     await run.commit();
     return { point: plan.point, level: plan.level, folder: request.folder, disks };
   } catch (error) {
-    await run.abandon();
-    await undo(tools, transaction, error);
+    await undo(tools, plan, run, transaction, error);
     throw error;
   }
 }
 
 /**
- * Takes back what a failed run did, or, when its manifest turns out to be in place, does what is left. What cannot be
- * done now is told, and left to the next run, which finds the intent.
+ * Takes back what a failed run did, or, when its manifest turns out to be in place, does what is left. Each part is tried
+ * whatever becomes of the others: a folder that is gone is no reason to leave a job. What cannot be done now is told, and
+ * left to the next run, which finds the intent.
  */
-async function undo(tools: TransactionTools, transaction: SetTransaction, failure: unknown): Promise<void> {
-  const { context, second, tell } = tools;
-  try {
-    const recovery = await transaction.rollBack();
-    if (recovery.superseded.length > 0)
-      tell({
-        type: 'warning',
-        message:
-          `the chain of checkpoints before (${recovery.superseded.join(', ')}) was ended for this full backup: the ` +
-          'next backup must be a full one',
-      });
-    const waiting = await settleAnew(context, second, recovery);
-    if (waiting !== null)
-      tell({
-        type: 'warning',
-        message:
-          `the checkpoint ${waiting} of this run is still there, because libvirt deletes none while the VM is off; the ` +
-          "first backup into this folder after the VM's start deletes it",
-      });
-    if (recovery.action === 'rolled-forward')
-      tell({ type: 'warning', message: `the restore point ${recovery.point} is complete all the same` });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    tell({ type: 'warning', message: `the next backup into this folder has to put things right first: ${message}` });
-    if (failure instanceof Error && failure.cause === undefined) failure.cause = error;
+async function undo(
+  tools: TransactionTools,
+  plan: RunPlan,
+  run: PointRun,
+  transaction: SetTransaction,
+  failure: unknown,
+): Promise<void> {
+  const { context, tell } = tools;
+  const warn = (message: string): void => tell({ type: 'warning', message });
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error === failure) return undefined;
+      warn(`could not be undone: ${error instanceof Error ? error.message : String(error)}`);
+      return undefined;
+    }
+  };
+  await attempt(() => run.abandon());
+  const recovery = await attempt(() => transaction.rollBack());
+  if (recovery === undefined) {
+    if (!run.mayBeCommitted && plan.checkpoint !== null)
+      await attempt(() => deleteCheckpoint(tools, plan, transaction));
+    return;
   }
+  if (recovery.superseded.length > 0)
+    warn(
+      `the chain of checkpoints before (${recovery.superseded.join(', ')}) was ended for this full backup: the next ` +
+        'backup must be a full one',
+    );
+  const waiting = await attempt(() => tools.onLibvirt((connection) => settle(context.host, connection, recovery)));
+  if (typeof waiting === 'string')
+    warn(
+      `the checkpoint ${waiting} of this run is still there, because libvirt deletes none while the VM is off; the first ` +
+        "backup into this folder after the VM's start deletes it",
+    );
+  if (recovery.action === 'rolled-forward') warn(`the restore point ${recovery.point} is complete all the same`);
 }
 
-/** By the second connection, or, when that is lost too, by a new one. */
-async function settleAnew(
-  context: BackupContext,
-  second: LibvirtConnection,
-  recovery: Recovery,
-): Promise<string | null> {
-  if (!second.lost.aborted) return settle(context.host, second, recovery);
-  await using fresh = await context.connect();
-  return await settle(context.host, fresh, recovery);
+/** Without the folder, which would tell; but it was not asked to commit anything yet. */
+async function deleteCheckpoint(tools: TransactionTools, plan: RunPlan, transaction: SetTransaction): Promise<void> {
+  const uncommitted = { name: plan.checkpoint ?? '', description: runDescription(transaction.intent.run) };
+  await tools.onLibvirt((connection) => rollBack(connection, plan.domain.uuid, uncommitted));
 }
 
 /** All files of the point, so that the intent is written once rather than once a file. */

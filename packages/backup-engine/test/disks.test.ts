@@ -26,7 +26,7 @@ test('every qcow2 disk is saved', () => {
   expect(targets([disk('vda'), disk('vdaa')])).toEqual(['vda', 'vdaa']);
 });
 
-test('removable drives, LUNs and raw images are left out, each with a note', () => {
+test('removable drives are left out with a note, LUNs and raw images with a warning', () => {
   const all = [
     disk('vda'),
     disk('sda', { device: 'cdrom', format: 'raw' }),
@@ -34,9 +34,9 @@ test('removable drives, LUNs and raw images are left out, each with a note', () 
     disk('sdb', { device: 'lun', type: 'block', format: 'raw' }),
     disk('vdb', { format: 'raw' }),
   ];
-  const { disks, notes } = chooseDisks(all);
+  const { disks, notes, warnings } = chooseDisks(all);
   expect(disks.map(({ target }) => target)).toEqual(['vda']);
-  expect(notes).toHaveLength(4);
+  expect([notes.length, warnings.length]).toEqual([2, 2]);
 });
 
 test('include and exclude go by the whole name', () => {
@@ -51,8 +51,15 @@ test('an included disk that the VM has not is refused, with the names that it ha
   );
 });
 
-test('an excluded disk that the VM has not is a note', () => {
-  expect(chooseDisks([disk('vda')], { exclude: ['vdz'] }).notes).toHaveLength(1);
+test('a raw image that is asked for by name is refused', () => {
+  const all = [disk('vda'), disk('vdb', { format: 'raw' })];
+  expect(() => chooseDisks(all, { include: ['vda', 'vdb'] })).toThrow(
+    expect.objectContaining({ code: 'UNSUPPORTED_DISK', disk: 'vdb' }),
+  );
+});
+
+test('an excluded disk that the VM has not is a warning', () => {
+  expect(chooseDisks([disk('vda')], { exclude: ['vdz'] }).warnings).toHaveLength(1);
 });
 
 test.each([
@@ -61,6 +68,7 @@ test.each([
   ['an image of another format', { format: 'vmdk' }],
   ['an image without a path', { source: null }],
   ['an encrypted image', { encrypted: true }],
+  ['a read-only disk', { readonly: true }],
 ] as [string, Partial<DiskDescription>][])('%s is refused, and the hint says how to exclude it', (_name, rest) => {
   expect(() => chooseDisks([disk('vda'), disk('vdb', rest)])).toThrow(
     expect.objectContaining({ code: 'UNSUPPORTED_DISK', disk: 'vdb', message: expect.stringContaining('-x vdb') }),

@@ -23,6 +23,7 @@ function agent(log: string[], options: { freezeFails?: boolean; thawFails?: numb
       if (options.freezeFails) throw new Error('agent is not connected');
       return 2;
     },
+    async setAgentTimeout() {},
     async thaw() {
       log.push('thaw');
       if (failing-- > 0) throw new Error('agent is busy');

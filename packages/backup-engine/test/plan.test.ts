@@ -20,6 +20,7 @@ function point(disks: [string, number][], level: RestorePoint['level'] = 'full')
       kind: 'stream',
       incremental: false,
       virtualSize,
+      images: [`/images/${disk}`],
       parent: null,
       fileSize: 1,
     })),
@@ -38,6 +39,8 @@ const planned = (target: string, virtualSize = MIB, compat = '1.1'): PlannedDisk
   source: `/images/${target}`,
   virtualSize,
   compat,
+  images: [`/images/${target}`],
+  bitmaps: [],
   json: '{}',
 });
 
@@ -110,4 +113,30 @@ test.each([
   ['diff', 'diff'],
 ] as const)('of a VM that is off, level %s is made as %s', (requested, made) => {
   expect(levelFor(requested, folder([point([['vda', MIB]])]), 'off')).toBe(made);
+});
+
+const at = (target: string, ...images: string[]): PlannedDisk => ({ ...planned(target), images });
+
+test.each([
+  ['an external snapshot', at('vda', '/snapshots/vda', '/images/vda')],
+  ['nothing', at('vda', '/images/vda')],
+])('after %s a disk is known to be the same', (_name, disk) => {
+  checkDisks('inc', [disk], point([['vda', MIB]]));
+});
+
+test.each([
+  ['exchanged', [at('vda', '/images/vdb'), at('vdb', '/images/vda')]],
+  ['replaced', [at('vda', '/images/other'), at('vdb', '/images/vdb')]],
+  ['put upon the image of another', [at('vda', '/new', '/images/vdb'), at('vdb', '/images/vdb')]],
+])('disks whose images were %s are refused', (_name, disks) => {
+  expect(() =>
+    checkDisks(
+      'inc',
+      disks,
+      point([
+        ['vda', MIB],
+        ['vdb', MIB],
+      ]),
+    ),
+  ).toThrow(code('DISKS_CHANGED'));
 });

@@ -57,7 +57,7 @@ export {
   vmLockName,
 } from './names.ts';
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
-export { type CheckpointDuty, type Recovery, recover } from './recover.ts';
+export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from './recover.ts';
 export { BackupSet } from './set.ts';
 export { type CommitInput, SetTransaction, type WrittenData } from './transaction.ts';
 export type { TransactionPlan } from './transaction-plan.ts';

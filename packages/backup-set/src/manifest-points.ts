@@ -29,6 +29,7 @@ function toDisk({ files, parent }: Manifest, disk: Manifest['disks'][number]): P
     virtualSize: disk.virtualSize,
     format: disk.format,
     ...(disk.imageName === null ? {} : { imageName: disk.imageName }),
+    ...(disk.images === undefined ? {} : { images: disk.images }),
     parent: disk.base ? null : parent,
     fileSize: files.find(({ name }) => name === disk.file)?.size ?? 0,
   };

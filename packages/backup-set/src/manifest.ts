@@ -43,6 +43,8 @@ export interface Manifest {
   parent: string | null;
   /** The checkpoint that the parent point created, as the run found it. */
   parentCheckpoint: CheckpointIdentity | null;
+  /** The run that made the point, which the checkpoint's description names: `runDescription`. */
+  run?: string;
   disks: readonly ManifestDisk[];
   files: readonly ManifestFile[];
   /** Raw images that lay in the folder before our first point: they have no header and no manifest of their own. */
@@ -61,6 +63,8 @@ export interface ManifestDisk {
   format: string;
   /** Base name of the source image; null when it has none. A restored image gets this name. */
   imageName: string | null;
+  /** Paths of the source image and of those that it is based on, on the hypervisor's host: whether a later one is the same disk. */
+  images?: readonly string[];
   /** What the stream file's header says; null for a raw image. */
   header: { checkpointName: string; parentCheckpoint: string } | null;
 }
@@ -102,6 +106,9 @@ export const MANIFEST_LIMIT = 4 * 1024 * 1024;
 const FORMAT = 'virtnbd-restore-point';
 const VERSION = 1;
 const MAX_DISKS = 1024;
+/** Images in a backing chain; libvirt stops at 200. */
+const MAX_IMAGES = 1024;
+const RUN = /^[0-9a-f]{32}$/;
 const MAX_FILES = 16 * 1024;
 const SHA256 = /^[0-9a-f]{64}$/;
 const ISO_DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?$/;
@@ -142,12 +149,13 @@ const KEYS = 'format version point level created writer domain checkpoint parent
 );
 
 function readManifest(value: JsonValue): Manifest {
-  const fields = value.object(KEYS, ['adopted']);
+  const fields = value.object(KEYS, ['adopted', 'run']);
   fields.get('format').oneOf([FORMAT]);
   if (fields.get('version').count() !== VERSION) {
     throw new JsonShapeError(`it is of version ${fields.get('version').count()}, and only ${VERSION} is known here`);
   }
   const adopted = fields.optional('adopted', (list) => list.list(MAX_DISKS, readAdopted));
+  const run = fields.optional('run', (id) => id.match(RUN, '32 hex digits'));
   return {
     point: readPoint(fields.get('point')),
     level: fields.get('level').oneOf(LEVELS),
@@ -160,6 +168,7 @@ function readManifest(value: JsonValue): Manifest {
     disks: fields.get('disks').list(MAX_DISKS, readDisk),
     files: fields.get('files').list(MAX_FILES, readFile),
     ...(adopted === undefined ? {} : { adopted }),
+    ...(run === undefined ? {} : { run }),
   };
 }
 
@@ -205,7 +214,8 @@ function readWriter(value: JsonValue): Writer {
 
 function readDisk(value: JsonValue): ManifestDisk {
   const keys = ['disk', 'file', 'kind', 'base', 'virtualSize', 'format', 'imageName', 'header'];
-  const fields = value.object(keys);
+  const fields = value.object(keys, ['images']);
+  const images = fields.optional('images', (paths) => paths.list(MAX_IMAGES, (path) => path.text(4096)));
   const disk = fields.get('disk').text();
   if (!isDiskName(disk)) throw fields.get('disk').refuse('the name of a disk');
   return {
@@ -223,6 +233,7 @@ function readDisk(value: JsonValue): ManifestDisk {
         parentCheckpoint: inner.get('parentCheckpoint').text(),
       };
     }),
+    ...(images === undefined ? {} : { images }),
   };
 }
 

@@ -35,6 +35,8 @@ export interface PointDisk {
   format?: string;
   /** Base name of the source image, when the manifest says it. */
   imageName?: string;
+  /** Paths of the source image and of those that it is based on, when the manifest says them. */
+  images?: readonly string[];
   /** The parent that the header names; null for a base. */
   parent: string | null;
   /** Bytes that the file has. */
@@ -74,4 +76,6 @@ export interface RecordedCheckpoint {
   name: string;
   /** Seconds since 1970; null when the folder does not tell (a point of the established tool without its XML). */
   creationTime: number | null;
+  /** The run that made it, when the folder tells: two fulls of one second differ in nothing else. */
+  run: string | null;
 }

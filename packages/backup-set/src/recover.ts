@@ -44,6 +44,11 @@ export interface CheckpointDuty {
   creationTime: number | null;
 }
 
+export interface RecoverOptions {
+  /** Where the checkpoints' XML lies when that is not `checkpoints` in the folder; absolute. */
+  checkpointFolder?: string;
+}
+
 const XML_LIMIT = 4 * 1024 * 1024;
 
 /**
@@ -52,13 +57,21 @@ const XML_LIMIT = 4 * 1024 * 1024;
  *
  * @throws BackupSetError `BUSY` when a run that is recorded still lives; `BAD_INTENT`, `BAD_MANIFEST`, `DAMAGED`
  */
-export async function recover(host: Host, folder: string): Promise<Recovery[]> {
+export async function recover(host: Host, folder: string, options: RecoverOptions = {}): Promise<Recovery[]> {
   const intents = await readIntents(host, folder);
   for (const intent of intents) await requireEnded(host, intent);
   await removeTemporary(host, folder);
   const recoveries: Recovery[] = [];
-  for (const intent of intents) recoveries.push(await settleIntent(host, folder, intent));
+  for (const intent of intents)
+    recoveries.push(await settleIntent(host, folder, intent, options.checkpointFolder ?? null));
   return recoveries;
+}
+
+/** An intent decides nothing about places outside the folder: the caller does. */
+function otherCheckpointFolder({ point, checkpointFolder }: Intent): BackupSetError {
+  const where = checkpointFolder ?? `${CHECKPOINT_FOLDER} in the folder`;
+  const text = `The run that was to make ${point} kept its checkpoints' XML in ${where}: name that place again.`;
+  return new BackupSetError('BAD_INTENT', text, { point });
 }
 
 /** One of our own process's runs is one that failed: it may be undone. */
@@ -77,7 +90,13 @@ async function removeTemporary(host: Host, folder: string): Promise<void> {
 }
 
 /** Forward or back, as the manifest decides; the intent stays. */
-export async function settleIntent(host: Host, folder: string, intent: Intent): Promise<Recovery> {
+export async function settleIntent(
+  host: Host,
+  folder: string,
+  intent: Intent,
+  checkpointFolder: string | null,
+): Promise<Recovery> {
+  if (intent.checkpointFolder !== checkpointFolder) throw otherCheckpointFolder(intent);
   // A rename that did not reach the disk yet is no commit that could be relied upon.
   await host.files.syncFolder(folder);
   const manifest = await readManifest(host, folder, intent.point);

@@ -115,7 +115,7 @@ function recordedCheckpoints(
     .map(({ id, manifest }) => {
       const xml = stored.find(({ name }) => name === id);
       const identity = manifest === null ? xml : manifest.checkpoint;
-      return { name: id, creationTime: identity?.creationTime ?? null };
+      return { name: id, creationTime: identity?.creationTime ?? null, run: manifest?.run ?? null };
     });
 }
 

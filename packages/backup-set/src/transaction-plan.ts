@@ -2,7 +2,7 @@ import type { Host } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { type Intent, type JobTraces, newRunId } from './intent.ts';
 import type { DomainIdentity, Writer } from './manifest.ts';
-import { assertSafeName, type Level, PARTIAL_SUFFIX } from './names.ts';
+import { assertSafeName, checkpointListName, type Level, PARTIAL_SUFFIX } from './names.ts';
 import type { BackupSet } from './set.ts';
 
 /** What a run is about to make. */
@@ -26,6 +26,8 @@ export interface TransactionPlan {
 export async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan): Promise<Intent> {
   const { point, level, domain, checkpoint, parent } = plan;
   if (parent !== null) set.chain(parent);
+  // Names that come last: if they cannot be, nothing may begin.
+  checkpointListName(domain.name);
   const time = set.checkpoints.find(({ name }) => name === parent)?.creationTime ?? null;
   const earlier = level === 'full' ? [] : set.checkpoints.map(({ name }) => name);
   const raw = set.points.flatMap(({ manifest, disks }) => (manifest === null ? disks : []));

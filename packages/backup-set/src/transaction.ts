@@ -208,7 +208,7 @@ export class SetTransaction {
    * result's `settle`, as the checkpoint may be left to delete.
    */
   async rollBack(): Promise<Recovery> {
-    const recovery = await settleIntent(this.#host, this.folder, this.#intent);
+    const recovery = await settleIntent(this.#host, this.folder, this.#intent, this.#intent.checkpointFolder);
     this.#state = 'ended';
     return recovery;
   }
@@ -272,6 +272,7 @@ export class SetTransaction {
       disks,
       files: [...this.#entries.values()],
       ...(adopted.length === 0 ? {} : { adopted }),
+      run: this.#intent.run,
     };
   }
 }

@@ -128,7 +128,7 @@ describe('chains', () => {
         expect(
           linkFaults(
             points,
-            points.map(({ id }) => ({ name: id, creationTime: 1 })),
+            points.map(({ id }) => ({ name: id, creationTime: 1, run: null })),
           ),
         ).toEqual([]);
       }),

@@ -50,8 +50,8 @@ describe.skipIf(requires('libvirt', 'virtnbdbackup').skip)(
       ]);
       expect(set.chain('latest').map(({ id }) => id)).toEqual(['virtnbdbackup.0', 'virtnbdbackup.1']);
       expect(set.checkpoints).toEqual([
-        { name: 'virtnbdbackup.0', creationTime: expect.any(Number) },
-        { name: 'virtnbdbackup.1', creationTime: expect.any(Number) },
+        { name: 'virtnbdbackup.0', creationTime: expect.any(Number), run: null },
+        { name: 'virtnbdbackup.1', creationTime: expect.any(Number), run: null },
       ]);
 
       await backup(vm, 'diff', folder);

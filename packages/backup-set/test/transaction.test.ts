@@ -72,8 +72,8 @@ describe('a transaction', () => {
       ['1795421522', 'virtnbdbackup.1', 'diff'],
     ]);
     expect(set.checkpoints).toEqual([
-      { name: 'virtnbdbackup.0', creationTime: 1_700_000_000 },
-      { name: 'virtnbdbackup.1', creationTime: 1_700_000_001 },
+      { name: 'virtnbdbackup.0', creationTime: 1_700_000_000, run: expect.stringMatching(/^[0-9a-f]{32}$/) },
+      { name: 'virtnbdbackup.1', creationTime: 1_700_000_001, run: expect.stringMatching(/^[0-9a-f]{32}$/) },
     ]);
     expect(set.point('virtnbdbackup.1').manifest?.parentCheckpoint).toEqual(set.checkpoints[0]);
     expect(await readCheckpointList(host, folder, domain.name)).toEqual(['virtnbdbackup.0', 'virtnbdbackup.1']);

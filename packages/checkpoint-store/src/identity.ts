@@ -13,6 +13,8 @@ export interface RecordedCheckpoint {
   name: string;
   /** Seconds since 1970; null when the folder does not tell. */
   creationTime: number | null;
+  /** What the run that made it wrote as its description; absent or null when the folder does not tell. */
+  description?: string | null;
 }
 
 const OWN = /^virtnbdbackup\.(\d{1,15})$/;
@@ -27,9 +29,14 @@ export function checkpointName(number: number): string {
   return `virtnbdbackup.${number}`;
 }
 
-/** Names are used again by every new chain: two checkpoints are the same one only when both agree. */
-export function isSame(a: RecordedCheckpoint, b: RecordedCheckpoint): boolean {
-  return a.name === b.name && a.creationTime !== null && a.creationTime === b.creationTime;
+/**
+ * Names are used again by every new chain, and two chains may begin in the same second: a recorded checkpoint is the one
+ * that the VM has only when everything that the folder tells of it agrees.
+ */
+export function isSame(recorded: RecordedCheckpoint, found: DomainCheckpoint): boolean {
+  const { description = null } = recorded;
+  if (recorded.name !== found.name || recorded.creationTime !== found.creationTime) return false;
+  return description === null || description === (found.description ?? null);
 }
 
 /** The order in which checkpoints can be deleted one by one: children before their parents, unrelated ones by number. */

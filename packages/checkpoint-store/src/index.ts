@@ -25,6 +25,7 @@ export {
   readCheckpoints,
   redefineMissing,
   removeChain,
+  removeStrayBitmaps,
   rollBack,
   type Uncommitted,
 } from './run.ts';

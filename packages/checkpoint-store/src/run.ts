@@ -67,10 +67,8 @@ export async function removeChain(
 /** The checkpoint of a run that did not come to its commit. */
 export interface Uncommitted {
   name: string;
-  /** What the run gave as the checkpoint's description. */
+  /** What the run gave as the checkpoint's description, unlike any other's. */
   description: string;
-  /** Seconds since 1970; null when the run ended before it knew. */
-  creationTime: number | null;
 }
 
 /**
@@ -91,10 +89,10 @@ export async function rollBack(
   uuid: string,
   uncommitted: Uncommitted,
 ): Promise<RollBack> {
-  const { name, description, creationTime } = uncommitted;
+  const { name, description } = uncommitted;
   const found = (await readCheckpoints(connection, uuid)).find((checkpoint) => checkpoint.name === name);
   if (found === undefined) return 'absent';
-  if (found.description !== description && found.creationTime !== creationTime) return 'not-ours';
+  if (found.description !== description) return 'not-ours';
   try {
     return await deleteOne(connection, uuid, name);
   } catch (error) {
@@ -184,6 +182,34 @@ function singleDiskXml(of: DomainCheckpoint, target: string, bitmap: string): st
 
 function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/**
+ * Deletes bitmaps named like checkpoints of ours that libvirt knows nothing of (the VM was undefined, cloned or moved):
+ * each is defined as a checkpoint and deleted as one. They would be in the way of a new chain, which uses the same names.
+ *
+ * @param strays by disk's target, the names of the bitmaps in its image
+ * @returns the names that are gone; needs a VM that runs
+ * @throws LibvirtError
+ */
+export async function removeStrayBitmaps(
+  connection: CheckpointConnection,
+  uuid: string,
+  strays: ReadonlyMap<string, readonly string[]>,
+): Promise<string[]> {
+  const known = new Set((await connection.checkpoints(uuid)).map(({ name }) => name));
+  const removed = new Set<string>();
+  for (const [target, bitmaps] of strays) {
+    for (const name of bitmaps) {
+      if (known.has(name) || ownNumber(name) === null) continue;
+      const xml = singleDiskXml({ name, parent: null, creationTime: 0 }, target, name);
+      // One that is broken is none that qemu has loaded: nothing that a new one would meet.
+      if ((await validate(connection, uuid, xml)) !== 'valid') continue;
+      await connection.deleteCheckpoint(uuid, name);
+      removed.add(name);
+    }
+  }
+  return [...removed];
 }
 
 export interface Redefined {
