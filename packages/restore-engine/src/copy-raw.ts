@@ -4,7 +4,7 @@ import type { RandomAccessSource } from '@virtnbd/stream-format';
 const BLOCK = 1 << 20;
 
 /**
- * Copies a raw image to a new file, sparse where a whole block is zero; on stable storage when it resolves.
+ * Copies a raw image into an empty file, sparse where a whole block is zero; on stable storage when it resolves.
  *
  * @throws HostError; what the source's check says of damage
  */
@@ -14,7 +14,7 @@ export async function copyRaw(
   path: string,
   { signal, onBytes }: { signal?: AbortSignal; onBytes?: (bytes: number) => void } = {},
 ): Promise<void> {
-  await using file = await host.files.open(path, 'create');
+  await using file = await host.files.open(path, 'read-write');
   const buffer = Buffer.allocUnsafe(BLOCK);
   for (let offset = 0; offset < source.size; offset += BLOCK) {
     signal?.throwIfAborted();

@@ -7,6 +7,7 @@ import { RestoreError } from './errors.ts';
 import { imageNames, type PointFiles, readPointFiles } from './image-names.ts';
 import { imageOptions } from './image-options.ts';
 import { type PlannedImage, planRestore, type RestorePlan, type RestoreSelection } from './plan.ts';
+import { TargetFolder } from './target-folder.ts';
 import { writeImage } from './write-image.ts';
 
 /** What a restore tells while it goes on. Sizes are in bytes. */
@@ -39,9 +40,6 @@ export interface RestoreResult {
   readonly images: readonly { readonly disk: string; readonly path: string; readonly virtualSize: number }[];
 }
 
-/** While it is written, an image has this after its name. */
-const PARTIAL = '.partial';
-
 /**
  * Restores a point: for each disk an image with the content that it had then. Resolves when all images are complete, on
  * stable storage, and under their names; every byte read from the folder was compared with the checksums that it has.
@@ -58,14 +56,16 @@ export async function runRestore(request: RestoreRequest, context: RestoreContex
   const files = await readPointFiles(host, set, point);
   const plan = planRestore(set, request, await imageNames(point, files));
   context.onEvent?.({ type: 'plan', plan });
-  await host.files.makeFolder(request.target, { recursive: true });
-  await requireFree(host, request.target, plan, files);
+  const names = plan.images.map(({ name }) => name);
+  const target = await TargetFolder.open(host, request.target, names);
   const temp = await host.files.makeTempFolder(context.tempFolder ?? '/tmp', 'virtnbdrestore.');
   try {
-    await writeAll(set, plan, files, { ...context, request, temp });
-    await giveNames(host, request.target, plan, files);
+    const { domainXml } = files;
+    if (domainXml !== null) await target.writeText(domainXml.name, domainXml.text);
+    await writeAll(set, plan, files, { ...context, target, temp });
+    await target.finish(names);
   } catch (error) {
-    for (const { name } of plan.images) await host.files.remove(join(request.target, `${name}${PARTIAL}`));
+    await target.discard();
     throw error;
   } finally {
     await host.files.removeFolder(temp, { recursive: true });
@@ -85,24 +85,7 @@ async function openSet(host: Host, folder: string): Promise<BackupSet> {
   throw new RestoreError('EMPTY_FOLDER', `${folder} holds no restore point. ${found || 'Is it the right folder?'}`);
 }
 
-/** Nothing is overwritten, and nothing is begun that could not be finished for this reason. */
-async function requireFree(host: Host, target: string, plan: RestorePlan, { domainXml }: PointFiles): Promise<void> {
-  const names = [...plan.images.map(({ name }) => name), ...(domainXml === null ? [] : [domainXml.name])];
-  for (const name of names) {
-    if ((await host.files.stat(join(target, name))) === null) continue;
-    throw new RestoreError('TARGET_EXISTS', `${join(target, name)} is there already; restore into another folder`);
-  }
-  for (const { name } of plan.images) {
-    const path = join(target, `${name}${PARTIAL}`);
-    if ((await host.files.stat(path)) === null) continue;
-    throw new RestoreError(
-      'TARGET_BUSY',
-      `${path} is there: another restore into this folder runs, or one was interrupted; if none runs, remove the file`,
-    );
-  }
-}
-
-type Work = RestoreContext & { readonly request: RestoreRequest; readonly temp: string };
+type Work = RestoreContext & { readonly target: TargetFolder; readonly temp: string };
 
 async function writeAll(set: BackupSet, plan: RestorePlan, files: PointFiles, work: Work): Promise<void> {
   const { signal, onEvent } = work;
@@ -115,8 +98,8 @@ async function writeAll(set: BackupSet, plan: RestorePlan, files: PointFiles, wo
 }
 
 async function writeOne(image: PlannedImage, disk: OpenedDisk, files: PointFiles, work: Work): Promise<void> {
-  const { host, request, temp, signal, onEvent } = work;
-  const path = join(request.target, `${image.name}${PARTIAL}`);
+  const { host, target, temp, signal, onEvent } = work;
+  const path = await target.create(image.name);
   const options = {
     ...(signal && { signal }),
     onBytes: (bytes: number) => onEvent?.({ type: 'progress', disk: image.disk, bytes }),
@@ -130,21 +113,11 @@ async function writeOne(image: PlannedImage, disk: OpenedDisk, files: PointFiles
   }
   const virtual = VirtualDisk.fromLayers(disk.layers);
   begin(virtual.dataBytes);
-  // Ours until it has its name: a second restore into the folder stops here.
-  await (await host.files.open(path, 'create')).close();
-  const target = {
+  const file = {
     path,
     format: 'qcow2' as const,
     options: imageOptions(files.imageInfos.get(image.disk) ?? null),
     socketPath: join(temp, `${image.disk}.sock`),
   };
-  await writeImage(host, virtual, target, options);
-}
-
-async function giveNames(host: Host, target: string, plan: RestorePlan, { domainXml }: PointFiles): Promise<void> {
-  for (const { name } of plan.images)
-    await host.files.rename(join(target, `${name}${PARTIAL}`), join(target, name), { replace: false });
-  if (domainXml !== null)
-    await host.files.writeAtomic(join(target, domainXml.name), domainXml.text, { mode: 0o600, replace: false });
-  await host.files.syncFolder(target);
+  await writeImage(host, virtual, file, options);
 }

@@ -1,11 +1,13 @@
 import type { Host, RunningProgram } from '@virtnbd/host';
-import { NbdClient } from '@virtnbd/nbd-client';
+import { NbdClient, NbdError } from '@virtnbd/nbd-client';
 import type { VirtualDisk } from '@virtnbd/virtual-disk';
 import { RestoreError } from './errors.ts';
 
-/** Guest bytes that one write carries. */
-const PIECE = 1 << 20;
-/** Writes under way at once: bounds the memory of one disk's restore to as many MiB. */
+/** Guest bytes of one batch: one large piece, or as many small ones as fit. */
+const BATCH = 1 << 20;
+/** Pieces of one batch; on a fragmented disk they are what is under way at once. */
+const PIECES = 16;
+/** Batches under way at once: bounds the memory of one disk's restore to as many MiB. */
 const IN_FLIGHT = 8;
 
 export interface ImageTarget {
@@ -59,7 +61,7 @@ export async function writeImage(
     if (code !== 0)
       throw new RestoreError('WRITE_FAILED', `qemu-nbd could not close ${target.path} (exit code ${code})`);
   } catch (error) {
-    throw withServerWords(error, server, target.path);
+    throw aboutImage(error, server, target.path);
   } finally {
     await server.stop();
     await host.files.remove(target.socketPath);
@@ -73,17 +75,22 @@ async function writeExtents(
 ): Promise<void> {
   const failure = new AbortController();
   const stop = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal;
-  const pieces = dataPieces(disk);
+  const batches = dataBatches(disk);
   const worker = async (): Promise<void> => {
-    const buffer = Buffer.allocUnsafeSlow(PIECE);
+    const buffer = Buffer.allocUnsafeSlow(BATCH);
     // Not for…of: a worker that leaves its loop would end the generator that all of them share.
-    for (let next = pieces.next(); !next.done; next = pieces.next()) {
+    for (let next = batches.next(); !next.done; next = batches.next()) {
       stop.throwIfAborted();
-      const { start, length } = next.value;
-      const piece = buffer.subarray(0, length);
-      await disk.read(start, piece, { signal: stop });
-      await client.write(start, piece, { signal: stop });
-      onBytes?.(length);
+      let used = 0;
+      const writes = next.value.map(async ({ start, length }) => {
+        const piece = buffer.subarray(used, used + length);
+        used += length;
+        await disk.read(start, piece, { signal: stop });
+        await client.write(start, piece, { signal: stop });
+        onBytes?.(length);
+      });
+      const failed = (await Promise.allSettled(writes)).find((result) => result.status === 'rejected');
+      if (failed) throw failed.reason;
     }
   };
   const workers = Array.from({ length: IN_FLIGHT }, () =>
@@ -95,19 +102,35 @@ async function writeExtents(
   stop.throwIfAborted();
 }
 
-/** The data extents, cut at most {@link PIECE} long. */
-function* dataPieces(disk: VirtualDisk): Generator<{ start: number; length: number }> {
+/** The data extents, cut and gathered into batches that fill at most one buffer. */
+function* dataBatches(disk: VirtualDisk): Generator<{ start: number; length: number }[]> {
+  let batch: { start: number; length: number }[] = [];
+  let bytes = 0;
   for (const extent of disk.extents()) {
     if (extent.kind !== 'data') continue;
     const end = extent.start + extent.length;
-    for (let start = extent.start; start < end; start += PIECE) yield { start, length: Math.min(PIECE, end - start) };
+    for (let start = extent.start; start < end; ) {
+      const length = Math.min(BATCH - bytes, end - start);
+      batch.push({ start, length });
+      bytes += length;
+      start += length;
+      if (bytes < BATCH && batch.length < PIECES) continue;
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
   }
+  if (batch.length > 0) yield batch;
 }
 
-function withServerWords(error: unknown, server: RunningProgram, path: string): unknown {
+/** An error of the image's server, with the image that it is about. */
+function aboutImage(error: unknown, server: RunningProgram, path: string): unknown {
+  if (!(error instanceof NbdError)) return error;
+  if (error.errno === 'ENOSPC')
+    return new RestoreError('NO_SPACE', `there is no space left for ${path}; make room, or restore elsewhere`, {
+      cause: error,
+    });
   const words = server.stderr().trim();
-  if (words === '' || !(error instanceof Error)) return error;
-  return new RestoreError('WRITE_FAILED', `${path} could not be written: ${error.message}; qemu-nbd says: ${words}`, {
-    cause: error,
-  });
+  const said = words === '' ? '' : `; qemu-nbd says: ${words}`;
+  return new RestoreError('WRITE_FAILED', `${path} could not be written: ${error.message}${said}`, { cause: error });
 }
