@@ -1,32 +1,66 @@
 import { join } from 'node:path';
-import { TestLibvirt, tempFolder } from '@virtnbd/test-kit';
+import {
+  makeImage,
+  run as runProgram,
+  type TempFolder,
+  TestLibvirt,
+  type TestVm,
+  tempFolder,
+  waitFor,
+} from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 import { start, succeed } from '../src/commands.ts';
 
-test('the file systems of a guest with an agent are frozen for the moment of the job, and thawed', async () => {
+/** A libvirt with a VM whose guest runs its agent and has an ext4 file system mounted at /mnt. */
+async function withGuest(body: (vm: TestVm, env: NodeJS.ProcessEnv, work: TempFolder) => Promise<void>): Promise<void> {
   await using work = await tempFolder();
   await using libvirt = await TestLibvirt.start();
-  const vm = await libvirt.createVm({ disks: [{ target: 'vda', size: '256M' }], guest: true });
+  const image = join(work.path, 'guest.raw');
+  await makeImage(image, { format: 'raw', size: '64M' });
+  await runProgram('mkfs.ext4', ['-q', '-F', image]);
+  const disk = join(work.path, 'guest.qcow2');
+  await runProgram('qemu-img', ['convert', '-O', 'qcow2', image, disk]);
+  const vm = await libvirt.createVm({ disks: [{ target: 'vda', image: disk }], guest: true });
   await vm.waitForAgent();
-  const env = { LIBVIRT_DEFAULT_URI: libvirt.uri };
-  const args = ['-d', vm.name, '-l', 'full', '-o', join(work.path, 'backup'), '-n'];
-  const { stderr } = await succeed('virtnbdbackup', args, env);
-  expect(stderr).toMatch(/froze \d+ file system/);
-  expect(stderr).toMatch(/thawed/);
-  expect(await vm.fsFrozen()).toBe(false);
+  await body(vm, { LIBVIRT_DEFAULT_URI: libvirt.uri, HOME: work.path }, work);
+}
+
+const argsFor = (vm: TestVm, level: string, work: TempFolder): string[] => [
+  ...['-d', vm.name, '-l', level, '-o', join(work.path, 'backup'), '-n'],
+];
+
+test("a file that the guest has just written is in the backup, by the freeze; the guest's file system is thawed", async () => {
+  await withGuest(async (vm, env, work) => {
+    await vm.guestExec('echo written just now > /mnt/news');
+    const { stderr } = await succeed('virtnbdbackup', argsFor(vm, 'full', work), env);
+    expect(stderr).toMatch(/froze [1-9]\d* file system/);
+    expect(stderr).toMatch(/thawed the guest after \d+ ms/);
+    expect(await vm.fsFrozen()).toBe(false);
+    const target = join(work.path, 'restored');
+    await succeed('virtnbdrestore', ['-i', join(work.path, 'backup'), '-o', target, '-n'], env);
+    const raw = join(work.path, 'restored.raw');
+    await runProgram('qemu-img', ['convert', '-O', 'raw', join(target, 'guest.qcow2'), raw]);
+    expect((await runProgram('debugfs', ['-R', 'cat news', raw])).stdout).toContain('written just now');
+  });
 });
 
-test('a run that is told to end while the guest runs leaves it thawed', async () => {
-  await using work = await tempFolder();
-  await using libvirt = await TestLibvirt.start();
-  const vm = await libvirt.createVm({ disks: [{ target: 'vda', size: '256M' }], guest: true });
-  await vm.waitForAgent();
-  const args = ['-d', vm.name, '-l', 'full', '-o', join(work.path, 'backup'), '-n'];
-  const command = start('virtnbdbackup', args, { LIBVIRT_DEFAULT_URI: libvirt.uri });
-  const frozen = () => command.stderr().includes('froze');
-  while (!frozen()) await new Promise((resolve) => setTimeout(resolve, 2));
-  command.kill('SIGTERM');
-  await command.ended;
-  expect(await vm.fsFrozen()).toBe(false);
-  expect(await vm.jobActive()).toBe(false);
+test('a run that is told to end after the freeze leaves the guest thawed, and no job', async () => {
+  await withGuest(async (vm, env, work) => {
+    const command = start('virtnbdbackup', argsFor(vm, 'full', work), env);
+    await waitFor(() => command.stderr().includes('froze'), { what: 'The freeze' });
+    command.kill('SIGTERM');
+    await command.ended;
+    expect(await vm.fsFrozen()).toBe(false);
+    expect(await vm.jobActive()).toBe(false);
+  });
 });
+
+test('an agent that hangs does not hang the run: it goes on without a freeze, and says so', async () => {
+  await withGuest(async (vm, env, work) => {
+    await succeed('virtnbdbackup', argsFor(vm, 'full', work), env);
+    await vm.guestExec('(sleep 1; kill -STOP $(pidof qemu-ga)) > /dev/null 2>&1 &');
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const { stderr } = await succeed('virtnbdbackup', argsFor(vm, 'inc', work), env);
+    expect(stderr).toContain('WARNING the guest');
+  });
+}, 240_000);
