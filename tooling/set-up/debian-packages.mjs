@@ -24,6 +24,10 @@ export const counterparts = [
   { program: 'nbdcopy', debian: 'libnbd-bin' },
   { program: 'lz4', debian: 'lz4' },
   { program: 'busybox', debian: 'busybox-static' },
+  { program: 'chromium', debian: 'chromium' },
+  { program: 'nbd-server', debian: 'nbd-server' },
+  { program: 'certtool', debian: 'gnutls-bin' },
+  { program: 'python3', debian: 'python3' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

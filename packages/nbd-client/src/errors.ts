@@ -3,7 +3,9 @@
  * - `CONNECT`: no connection to the server (`cause` has the system's error);
  * - `HANDSHAKE`: the server refused an option (`reply` says how, `NBD_REP_ERR_UNKNOWN`: no such export), or the connection
  *   ended before the handshake did;
- * - `TIMEOUT`: connecting and the handshake took longer than `timeoutMs`;
+ * - `TLS`: the server refuses TLS (`reply`), or the TLS handshake failed: a wrong certificate, name or key (`cause`);
+ * - `TIMEOUT`: connecting and the handshake took longer than `timeoutMs`; a request took longer than its time-out (the
+ *   connection stays usable); or the server said nothing for `idleTimeoutMs` while it owed replies (the connection ends);
  * - `PROTOCOL`: the server broke the protocol; the connection is closed and everything in flight has failed;
  * - `REQUEST`: the server answered a request with an error (`errno`); the connection stays usable;
  * - `CLOSED`: the connection has ended, by the server, by `close()` or by `destroy()`;
@@ -13,6 +15,7 @@
 export type NbdErrorCode =
   | 'CONNECT'
   | 'HANDSHAKE'
+  | 'TLS'
   | 'TIMEOUT'
   | 'PROTOCOL'
   | 'REQUEST'
@@ -20,10 +23,11 @@ export type NbdErrorCode =
   | 'UNSUPPORTED'
   | 'USAGE';
 
+/** Fields of an {@link NbdError} besides its code. */
 export interface NbdErrorDetails {
   /** The server's error value, such as `EIO`; with code `REQUEST`. */
   errno?: string;
-  /** The server's refusal, such as `NBD_REP_ERR_UNKNOWN`; with code `HANDSHAKE`. */
+  /** The server's refusal, such as `NBD_REP_ERR_UNKNOWN`; with code `HANDSHAKE` or `TLS`. */
   reply?: string;
   /** Bytes into the export. */
   offset?: number;

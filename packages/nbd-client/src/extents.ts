@@ -1,5 +1,5 @@
-import type { MetaContext } from '@virtnbd/nbd-protocol';
 import { NbdError } from './errors.ts';
+import type { Extents } from './operation.ts';
 
 /** A run of bytes whose status is the same in every context that was asked for. */
 export interface ExtentRun {
@@ -7,12 +7,16 @@ export interface ExtentRun {
   start: number;
   /** Bytes, never 0. */
   length: number;
-  /** One per context, in the order of `contexts`. */
+  /** One per context, in the order of `contexts`; of 64 bits with extended headers, exact up to 2^53 - 1. */
   flags: readonly number[];
 }
 
 /** One block-status request. @returns length and flags by turns, for each context id */
-export type StatusQuery = (offset: number, length: number) => Promise<ReadonlyMap<number, Uint32Array>>;
+export type StatusQuery = (
+  offset: number,
+  length: number,
+  signal: AbortSignal,
+) => Promise<ReadonlyMap<number, Extents>>;
 
 /** What is asked for: [start, end) in bytes, within the export. */
 export interface ExtentRange {
@@ -20,8 +24,9 @@ export interface ExtentRange {
   end: number;
 }
 
-/** The longest request: 32 bits of length, cut to a multiple of every minimum block size. */
-const MAX_STATUS_LENGTH = 2 ** 32 - 65_536;
+/** The longest compact request: 32 bits of length, cut to a multiple of every minimum block size. */
+export const MAX_COMPACT_STATUS = 2 ** 32 - 65_536;
+const NOTHING = new Uint32Array(0);
 /** Runs in one batch. */
 const BATCH = 4096;
 
@@ -32,36 +37,42 @@ const BATCH = 4096;
  */
 export async function* walkExtents(
   query: StatusQuery,
-  contexts: readonly MetaContext[],
+  ids: readonly number[],
   range: ExtentRange,
-  block: { minimum: number; size: number },
+  block: { minimum: number; size: number; longest: number; signal: AbortSignal | undefined },
 ): AsyncGenerator<ExtentRun[], void, void> {
-  const ids = contexts.map(({ id }) => id);
+  const stop = new AbortController();
+  const signal = block.signal === undefined ? stop.signal : AbortSignal.any([block.signal, stop.signal]);
   const merger = new RunMerger(range);
   const ask = (position: number) => {
     const start = position - (position % block.minimum);
     const end = Math.min(Math.ceil(range.end / block.minimum) * block.minimum, block.size);
-    const status = query(start, Math.min(end - start, MAX_STATUS_LENGTH)).then((map) => ({ start, map }));
+    const status = query(start, Math.min(end - start, block.longest), signal).then((map) => ({ start, map }));
     // It is awaited in the next round, which a consumer that stops early never begins.
     status.catch(() => {});
     return status;
   };
-  let next: ReturnType<typeof ask> | undefined = range.start < range.end ? ask(range.start) : undefined;
-  while (next !== undefined) {
-    const { start, map } = await next;
-    const replies = ids.map((id) => map.get(id) ?? new Uint32Array(0));
-    const reached = start + Math.min(...replies.map(totalLength));
-    // With a minimum block size the request began before the position; a reply must get past it all the same.
-    if (reached <= merger.position) {
-      throw new NbdError('PROTOCOL', `the NBD server's block status at ${start} does not get on`, { offset: start });
+  try {
+    let next: ReturnType<typeof ask> | undefined = range.start < range.end ? ask(range.start) : undefined;
+    while (next !== undefined) {
+      const { start, map } = await next;
+      const replies = ids.map((id) => map.get(id) ?? NOTHING);
+      const reached = start + Math.min(...replies.map(totalLength));
+      // With a minimum block size the request began before the position; a reply must get past it all the same.
+      if (reached <= merger.position) {
+        throw new NbdError('PROTOCOL', `the NBD server's block status at ${start} does not get on`, { offset: start });
+      }
+      next = reached < range.end ? ask(reached) : undefined;
+      for (const batch of merger.add(start, reached, replies)) yield batch;
     }
-    next = reached < range.end ? ask(reached) : undefined;
-    for (const batch of merger.add(start, reached, replies)) yield batch;
+    yield* merger.flush();
+  } finally {
+    // A consumer that stops early leaves a request behind.
+    stop.abort();
   }
-  yield* merger.flush();
 }
 
-function totalLength(extents: Uint32Array): number {
+function totalLength(extents: Extents): number {
   let total = 0;
   for (let i = 0; i < extents.length; i += 2) total += extents[i] ?? 0;
   return total;
@@ -81,7 +92,7 @@ class RunMerger {
   }
 
   /** Takes one reply's extents from `start` up to `reached`, as far as they lie in the range and are new. */
-  *add(start: number, reached: number, replies: readonly Uint32Array[]): Generator<ExtentRun[], void, void> {
+  *add(start: number, reached: number, replies: readonly Extents[]): Generator<ExtentRun[], void, void> {
     const limit = Math.min(reached, this.#end);
     const cursors = replies.map((extents) => new ExtentCursor(extents, start));
     while (this.position < limit) {
@@ -125,12 +136,12 @@ class RunMerger {
 
 /** A position in one context's extents. */
 class ExtentCursor {
-  readonly #extents: Uint32Array;
+  readonly #extents: Extents;
   #index = 0;
   /** Where the current extent ends, bytes into the export. */
   end: number;
 
-  constructor(extents: Uint32Array, start: number) {
+  constructor(extents: Extents, start: number) {
     this.#extents = extents;
     this.end = start + (extents[0] ?? 0);
   }

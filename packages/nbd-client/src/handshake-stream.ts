@@ -2,7 +2,7 @@ import { NbdError } from './errors.ts';
 import type { Transport } from './transport.ts';
 
 /** More than any server sends unasked; what comes above that is an attack or a fault. */
-const MAX_BUFFERED = 256 * 1024;
+const MAX_BUFFERED = 1024 * 1024;
 
 /** The handshake's view of the connection: send, then wait for exactly so many bytes. */
 export class HandshakeStream {

@@ -7,8 +7,23 @@ export {
   STATE_HOLE,
   STATE_ZERO,
 } from '@virtnbd/nbd-protocol';
+export type { NbdAddress } from './address.ts';
 export { NbdClient } from './client.ts';
+export type { ExportInfo, ExportInfoOptions, ListedExport, MetaContextsOptions } from './discover.ts';
 export { NbdError, type NbdErrorCode, type NbdErrorDetails } from './errors.ts';
+export type { ExportProperties } from './export-properties.ts';
 export type { ExtentRun } from './extents.ts';
-export type { AbortOptions, ConnectOptions, ExtentsOptions, WriteOptions, WriteZeroesOptions } from './options.ts';
-export type { NbdAddress } from './transport.ts';
+export type {
+  AbortOptions,
+  ConnectOptions,
+  ExtentsOptions,
+  HandshakeOptions,
+  ReadOptions,
+  ReconnectOptions,
+  RequestOptions,
+  WriteOptions,
+  WriteZeroesOptions,
+} from './options.ts';
+export type { NbdTlsOptions, PemInput, PreSharedKey } from './tls.ts';
+export { formatNbdUri, type NbdUri, parseNbdUri } from './uri.ts';
+export type { UriOptions } from './uri-connection.ts';

@@ -1,6 +1,10 @@
 import type { ErrorChunk } from '@virtnbd/nbd-protocol';
 import { Coverage } from './coverage.ts';
 import type { NbdError } from './errors.ts';
+import type { ReadTarget } from './read-target.ts';
+
+/** Length and flags of extents by turns; the wider form is exact up to 2^53 - 1. */
+export type Extents = Uint32Array | Float64Array;
 
 export interface OperationInput {
   /** NBD_CMD_* */
@@ -12,8 +16,10 @@ export interface OperationInput {
   length: number;
   /** The longest request that it is cut into, and the grid on which the cuts lie. */
   piece: number;
-  /** A read's target or a write's data, `length` bytes. */
-  buffer?: Uint8Array;
+  /** A read's target. */
+  target?: ReadTarget;
+  /** A write's data, `length` bytes. */
+  data?: Uint8Array;
 }
 
 /** What one call of the client asks for. It goes over the wire as one request or several. */
@@ -23,12 +29,14 @@ export class Operation {
   readonly offset: number;
   readonly length: number;
   readonly done: Promise<void>;
-  /** Undefined once abandoned: what still arrives is thrown away. */
-  buffer: Uint8Array | undefined;
+  /** Undefined once settled: what still arrives is thrown away. */
+  target: ReadTarget | undefined;
+  /** Undefined once settled: what was not sent yet is not sent any more. */
+  data: Uint8Array | undefined;
   /** The first request that failed; the rest is not sent any more. */
   failure: NbdError | undefined;
   /** Block status only: extents by context id. */
-  status: ReadonlyMap<number, Uint32Array> = new Map();
+  status: ReadonlyMap<number, Extents> = NO_STATUS;
   inFlight = 0;
   settled = false;
   readonly #piece: number;
@@ -42,7 +50,8 @@ export class Operation {
     this.flags = input.flags ?? 0;
     this.offset = input.offset;
     this.length = input.length;
-    this.buffer = input.buffer;
+    this.target = input.target;
+    this.data = input.data;
     this.#piece = input.piece;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.done = promise;
@@ -74,19 +83,23 @@ export class Operation {
   settleWhenIdle(): void {
     if (this.settled || this.inFlight > 0 || this.unsent) return;
     this.settled = true;
-    this.buffer = undefined;
+    this.target = undefined;
+    this.data = undefined;
     if (this.failure === undefined) this.#resolve();
     else this.#reject(this.failure);
   }
 
-  /** Rejects now. The buffer is let go: it is not written any more, whatever still arrives. */
+  /** Rejects now. Its buffers are let go: they are not written any more, whatever still arrives. */
   abandon(reason: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    this.buffer = undefined;
+    this.target = undefined;
+    this.data = undefined;
     this.#reject(reason);
   }
 }
+
+const NO_STATUS: ReadonlyMap<number, Extents> = new Map();
 
 /** One request on the wire, and what has arrived of its reply. */
 export class WireRequest {
@@ -98,10 +111,13 @@ export class WireRequest {
   readonly coverage: Coverage;
   /** Whether a structured chunk has arrived: then no simple reply may follow. */
   chunked = false;
+  /** Chunks of data or holes that have arrived: one at most where the read was not to be fragmented. */
+  contentChunks = 0;
+  errorChunks = 0;
   /** The first error chunk; a request with one has failed, whatever else arrives. */
   error: ErrorChunk | undefined;
   /** Block status only. */
-  readonly status = new Map<number, Uint32Array>();
+  status: Map<number, Extents> | undefined;
 
   constructor(operation: Operation, cookie: number, start: number, length: number) {
     this.operation = operation;

@@ -1,24 +1,32 @@
 import {
-  commandName,
+  encodeExtendedRequest,
   encodeRequest,
-  errnoName,
-  NBD_CMD_BLOCK_STATUS,
   NBD_CMD_DISC,
+  NBD_CMD_FLAG_PAYLOAD_LEN,
   NBD_CMD_READ,
   NBD_CMD_WRITE,
+  type Request,
 } from '@virtnbd/nbd-protocol';
-import { NbdError, printable } from './errors.ts';
-import type { Session } from './handshake.ts';
+import type { OpenSession } from './connect.ts';
+import { NbdError } from './errors.ts';
+import { IdleWatch } from './idle-watch.ts';
 import { Operation, type OperationInput, type WireRequest } from './operation.ts';
+import type { RequestOptions } from './options.ts';
 import { ReplyReceiver } from './reply-receiver.ts';
+import { failed, late, protocolError, requestError, silence } from './request-errors.ts';
 import type { Transport } from './transport.ts';
 
-/** Requests on the wire at a time; qemu and nbdkit work on 16 of a connection at once. */
-const MAX_IN_FLIGHT = 16;
-/** Bytes of payload on the wire at a time, either way; more is no faster, and falls out of the processor's cache. */
-const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024;
 /** How long the server may take to end the connection after NBD_CMD_DISC. */
 const CLOSE_GRACE_MS = 5_000;
+
+export interface PipelineLimits {
+  /** Requests on the wire at a time. */
+  maxRequests: number;
+  /** Bytes of payload on the wire at a time, either way. One request may exceed it alone. */
+  maxBytes: number;
+  /** Silence of a server that owes replies, milliseconds; 0 for any. */
+  idleTimeoutMs: number;
+}
 
 /**
  * The transmission phase: operations in, requests out, replies matched to them. Requests are sent in the order of the
@@ -26,9 +34,12 @@ const CLOSE_GRACE_MS = 5_000;
  */
 export class Pipeline {
   readonly #transport: Transport;
+  readonly #limits: PipelineLimits;
+  readonly #extended: boolean;
   readonly #waiting = new Set<Operation>();
   readonly #inFlight = new Map<number, WireRequest>();
   readonly #receiver: ReplyReceiver;
+  readonly #idle: IdleWatch;
   #bytesInFlight = 0;
   #cookie = 0;
   #outbox: Uint8Array[] = [];
@@ -39,17 +50,23 @@ export class Pipeline {
   #onIdle: (() => void) | undefined;
   readonly #ended = Promise.withResolvers<void>();
 
-  constructor(transport: Transport, session: Session, received: Uint8Array) {
+  constructor({ transport, session, received }: OpenSession, limits: PipelineLimits) {
     this.#transport = transport;
+    this.#limits = limits;
+    this.#extended = session.headers === 'extended';
+    this.#idle = new IdleWatch(limits.idleTimeoutMs, () => this.destroy(silence(limits.idleTimeoutMs)));
     this.#receiver = new ReplyReceiver({
-      structured: session.structured,
-      contextIds: new Set(session.contexts.map(({ id }) => id)),
+      headers: session.headers,
+      contexts: new Map(session.contexts.map(({ id, name }) => [id, name])),
       find: (cookie) => this.#inFlight.get(Number(cookie)),
       finish: (request) => this.#finish(request),
     });
     transport.listen({
       data: (bytes) => this.#receive(bytes),
-      drain: () => this.#dispatch(),
+      drain: () => {
+        this.#idle.touch();
+        this.#dispatch();
+      },
       closed: (cause) => {
         this.destroy(new NbdError('CLOSED', 'the NBD server closed the connection', { cause }));
         this.#ended.resolve();
@@ -58,20 +75,32 @@ export class Pipeline {
     this.#receive(received);
   }
 
+  /** Why the connection has ended; undefined while it lives. */
+  get failure(): NbdError | undefined {
+    return this.#failure;
+  }
+
+  /** Calls that have not settled: a measure of how busy the connection is. */
+  get load(): number {
+    return this.#live;
+  }
+
   /**
    * Queues an operation. Rejects with the server's error once nothing of it is in flight any more; with the signal's
-   * reason at once, and then what arrives later is thrown away.
+   * reason, or when its time is over, at once, and then what arrives later is thrown away.
    */
-  async run(input: OperationInput, signal?: AbortSignal): Promise<Operation> {
+  async run(input: OperationInput, { signal, timeoutMs = 0 }: RequestOptions = {}): Promise<Operation> {
     signal?.throwIfAborted();
-    if (this.#failure !== undefined) throw this.#failed(this.#failure, input);
+    if (this.#failure !== undefined) throw failed(this.#failure, input);
     if (this.#closing !== undefined) throw new NbdError('CLOSED', 'the NBD connection is being closed');
     const operation = new Operation(input);
-    const abort = () => {
+    const giveUp = (reason: unknown) => {
       this.#waiting.delete(operation);
-      operation.abandon(signal?.reason);
+      operation.abandon(reason);
     };
+    const abort = () => giveUp(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
+    const timer = timeoutMs > 0 ? setTimeout(() => giveUp(late(input, timeoutMs)), timeoutMs) : undefined;
     this.#live++;
     this.#waiting.add(operation);
     this.#dispatch();
@@ -79,6 +108,7 @@ export class Pipeline {
       await operation.done;
       return operation;
     } finally {
+      clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       this.#live--;
       if (this.#live === 0) this.#onIdle?.();
@@ -98,7 +128,7 @@ export class Pipeline {
       });
     }
     if (this.#failure === undefined) {
-      this.#outbox.push(encodeRequest({ command: NBD_CMD_DISC, flags: 0, cookie: 0n, offset: 0, length: 0 }));
+      this.#outbox.push(this.#encode({ command: NBD_CMD_DISC, flags: 0, cookie: 0n, offset: 0, length: 0 }));
       this.#flush();
       this.#transport.end();
       const timer = setTimeout(() => this.#transport.destroy(), CLOSE_GRACE_MS);
@@ -113,25 +143,19 @@ export class Pipeline {
   destroy(reason: NbdError): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
+    this.#idle.disarm();
     this.#transport.destroy();
     const operations = new Set(this.#waiting);
     for (const { operation } of this.#inFlight.values()) operations.add(operation);
     this.#waiting.clear();
     this.#inFlight.clear();
     this.#outbox = [];
-    for (const operation of operations) operation.abandon(this.#failed(reason, operation));
-  }
-
-  #failed(
-    reason: NbdError,
-    { command, offset, length }: { command: number; offset: number; length: number },
-  ): NbdError {
-    const message = `${commandName(command)} at ${offset}, ${length} bytes: ${reason.message}`;
-    return new NbdError(reason.code, message, { offset, length, cause: reason });
+    for (const operation of operations) operation.abandon(failed(reason, operation));
   }
 
   #receive(bytes: Uint8Array): void {
     if (this.#failure !== undefined) return;
+    this.#idle.touch();
     try {
       this.#receiver.push(bytes);
     } catch (cause) {
@@ -144,12 +168,13 @@ export class Pipeline {
   #finish(request: WireRequest): void {
     const { operation, error } = request;
     this.#inFlight.delete(request.cookie);
+    if (this.#inFlight.size === 0) this.#idle.disarm();
     this.#bytesInFlight -= payloadLength(request);
     operation.inFlight--;
     if (error === undefined) {
-      if (operation.command === NBD_CMD_BLOCK_STATUS) operation.status = request.status;
+      if (request.status !== undefined) operation.status = request.status;
     } else {
-      operation.failure ??= requestError(request, errnoName(error.error), error.message, error.offset);
+      operation.failure ??= requestError(request, error);
       this.#waiting.delete(operation);
     }
     operation.settleWhenIdle();
@@ -171,7 +196,8 @@ export class Pipeline {
   #hasRoom(operation: Operation): boolean {
     if (this.#inFlight.size === 0) return true;
     const bytes = this.#bytesInFlight + (hasPayload(operation.command) ? operation.nextLength : 0);
-    return this.#inFlight.size < MAX_IN_FLIGHT && bytes <= MAX_BYTES_IN_FLIGHT && !this.#transport.congested;
+    const { maxRequests, maxBytes } = this.#limits;
+    return this.#inFlight.size < maxRequests && bytes <= maxBytes && !this.#transport.congested;
   }
 
   #send(operation: Operation): void {
@@ -179,16 +205,23 @@ export class Pipeline {
     const request = operation.next(this.#cookie);
     const { cookie, offset, length } = request;
     this.#inFlight.set(cookie, request);
+    this.#idle.arm();
     this.#bytesInFlight += payloadLength(request);
     const { command, flags } = operation;
-    this.#outbox.push(encodeRequest({ command, flags, cookie: BigInt(cookie), offset, length }));
-    if (command === NBD_CMD_WRITE && operation.buffer !== undefined) {
-      this.#outbox.push(operation.buffer.subarray(request.start, request.start + length));
+    this.#outbox.push(this.#encode({ command, flags, cookie: BigInt(cookie), offset, length }));
+    if (operation.data !== undefined) {
+      this.#outbox.push(operation.data.subarray(request.start, request.start + length));
     }
     if (this.#flushPlanned) return;
     this.#flushPlanned = true;
     // After the promises that the last replies settled have made their own requests: one write for all.
     queueMicrotask(() => process.nextTick(() => this.#flush()));
+  }
+
+  #encode(request: Request): Uint8Array {
+    if (!this.#extended) return encodeRequest(request);
+    const payload = request.command === NBD_CMD_WRITE ? NBD_CMD_FLAG_PAYLOAD_LEN : 0;
+    return encodeExtendedRequest({ ...request, flags: request.flags | payload });
   }
 
   #flush(): void {
@@ -206,21 +239,4 @@ function hasPayload(command: number): boolean {
 
 function payloadLength(request: WireRequest): number {
   return hasPayload(request.operation.command) ? request.length : 0;
-}
-
-function protocolError(cause: unknown): NbdError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new NbdError('PROTOCOL', `the NBD server broke the protocol: ${printable(message)}`, { cause });
-}
-
-function requestError(request: WireRequest, errno: string, message: string, at?: number): NbdError {
-  const { offset, length } = request;
-  const said = message === '' ? errno : `${errno}, ${printable(message)}`;
-  const where = at === undefined ? '' : ` (at ${at})`;
-  const what = `${commandName(request.operation.command)} at ${offset}, ${length} bytes`;
-  return new NbdError('REQUEST', `the NBD server failed ${what}: ${said}${where}`, {
-    errno,
-    offset: at ?? offset,
-    length,
-  });
 }

@@ -1,20 +1,23 @@
 import {
-  CHUNK_HEADER_LENGTH,
   type ChunkHeader,
-  commandName,
   decodeBlockStatus,
+  decodeBlockStatusExt,
   decodeChunkHeader,
   decodeDataOffset,
   decodeErrorChunk,
+  decodeExtendedChunkHeader,
   decodeHole,
   decodeSimpleReply,
+  EXTENDED_CHUNK_HEADER_LENGTH,
   isErrorChunk,
+  MAX_BLOCK_STATUS_EXT_LENGTH,
   MAX_BLOCK_STATUS_LENGTH,
   MAX_ERROR_LENGTH,
   NBD_CMD_BLOCK_STATUS,
   NBD_CMD_READ,
   NBD_REPLY_FLAG_DONE,
   NBD_REPLY_TYPE_BLOCK_STATUS,
+  NBD_REPLY_TYPE_BLOCK_STATUS_EXT,
   NBD_REPLY_TYPE_NONE,
   NBD_REPLY_TYPE_OFFSET_DATA,
   NBD_REPLY_TYPE_OFFSET_HOLE,
@@ -24,17 +27,24 @@ import {
   SIMPLE_REPLY_LENGTH,
 } from '@virtnbd/nbd-protocol';
 import { NbdError } from './errors.ts';
-import type { WireRequest } from './operation.ts';
+import type { Headers } from './handshake.ts';
+import type { Extents, WireRequest } from './operation.ts';
+import { bound, checkComplete, checkStatus, cover } from './reply-checks.ts';
+import { violation } from './request-errors.ts';
 
 /** What the receiver needs of the connection. */
 export interface ReplyHandler {
-  /** Whether structured replies were agreed on. */
-  readonly structured: boolean;
-  readonly contextIds: ReadonlySet<number>;
+  /** The form of replies that was agreed on. */
+  readonly headers: Headers;
+  /** The granted meta contexts: names by id. */
+  readonly contexts: ReadonlyMap<number, string>;
   find(cookie: bigint): WireRequest | undefined;
   /** A request's reply is whole, and in order: complete data, or an error. */
   finish(request: WireRequest): void;
 }
+
+/** Error chunks in one reply: a server that sends more has no end in mind. */
+const MAX_ERROR_CHUNKS = 256;
 
 /**
  * Takes the server's bytes as they come, split anywhere. Headers are gathered in a small scratch; a read's payload goes
@@ -42,7 +52,7 @@ export interface ReplyHandler {
  */
 export class ReplyReceiver {
   readonly #handler: ReplyHandler;
-  readonly #scratch = new Uint8Array(CHUNK_HEADER_LENGTH);
+  readonly #scratch = new Uint8Array(EXTENDED_CHUNK_HEADER_LENGTH);
   /** What is being gathered, how much of it is there, how much is needed, and what then happens. */
   #gathered: Uint8Array = this.#scratch;
   #have = 0;
@@ -78,7 +88,7 @@ export class ReplyReceiver {
   }
 
   #copy(bytes: Uint8Array): void {
-    this.#request?.operation.buffer?.set(bytes, this.#payloadAt);
+    this.#request?.operation.target?.set(bytes, this.#payloadAt);
     this.#payloadAt += bytes.byteLength;
     this.#payloadLeft -= bytes.byteLength;
     if (this.#payloadLeft === 0) this.#endOfMessage();
@@ -91,12 +101,13 @@ export class ReplyReceiver {
     this.#then = then;
   }
 
-  /** Both headers have at least 16 bytes; the chunk's goes on for four more. */
+  /** All headers have at least 16 bytes; those of chunks go on for some more. */
   #header(bytes: Uint8Array): void {
     const length = replyHeaderLength(bytes);
     if (this.#have < length) this.#need = length;
-    else if (length === CHUNK_HEADER_LENGTH) this.#chunk(decodeChunkHeader(bytes));
-    else this.#simpleReply(bytes);
+    else if (length === SIMPLE_REPLY_LENGTH) this.#simpleReply(bytes);
+    else if (length === EXTENDED_CHUNK_HEADER_LENGTH) this.#extendedChunk(bytes);
+    else this.#structuredChunk(bytes);
   }
 
   #simpleReply(bytes: Uint8Array): void {
@@ -104,6 +115,7 @@ export class ReplyReceiver {
     const request = this.#find(cookie);
     this.#done = true;
     if (request.chunked) throw violation(request, 'a simple reply after structured chunks');
+    if (this.#handler.headers === 'extended') throw violation(request, 'a simple reply in place of an extended one');
     if (error !== 0) {
       request.error = { error, message: '' };
       this.#endOfMessage();
@@ -115,18 +127,33 @@ export class ReplyReceiver {
       this.#endOfMessage();
       return;
     }
-    if (this.#handler.structured) throw violation(request, 'a simple reply in place of a structured one');
+    if (this.#handler.headers !== 'simple') throw violation(request, 'a simple reply in place of a structured one');
     request.coverage.add(0, request.length);
     this.#payloadAt = request.start;
     this.#payloadLeft = request.length;
   }
 
-  #chunk(header: ChunkHeader): void {
+  #structuredChunk(bytes: Uint8Array): void {
+    const header = decodeChunkHeader(bytes);
     const request = this.#find(header.cookie);
-    if (!this.#handler.structured) throw violation(request, 'a structured reply, which was not agreed on');
+    if (this.#handler.headers !== 'structured') throw violation(request, 'a structured reply, which was not agreed on');
+    this.#chunk(request, header);
+  }
+
+  #extendedChunk(bytes: Uint8Array): void {
+    const header = decodeExtendedChunkHeader(bytes);
+    const request = this.#find(header.cookie);
+    if (this.#handler.headers !== 'extended') throw violation(request, 'an extended reply, which was not agreed on');
+    if (header.offset !== request.offset) throw violation(request, `a reply for offset ${header.offset}`);
+    this.#chunk(request, header);
+  }
+
+  #chunk(request: WireRequest, header: ChunkHeader): void {
     request.chunked = true;
     this.#done = (header.flags & NBD_REPLY_FLAG_DONE) !== 0;
     if (isErrorChunk(header.type)) {
+      request.errorChunks++;
+      if (request.errorChunks > MAX_ERROR_CHUNKS) throw violation(request, 'errors without an end');
       bound(request, header.length, 6, MAX_ERROR_LENGTH);
       this.#gather(header.length, (bytes) => this.#error(request, header.type, bytes));
     } else if (header.type === NBD_REPLY_TYPE_NONE) {
@@ -148,12 +175,21 @@ export class ReplyReceiver {
     } else if (type === NBD_REPLY_TYPE_OFFSET_HOLE && command === NBD_CMD_READ) {
       bound(request, length, OFFSET_HOLE_LENGTH, OFFSET_HOLE_LENGTH);
       this.#gather(OFFSET_HOLE_LENGTH, (bytes) => this.#hole(request, bytes));
-    } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS && command === NBD_CMD_BLOCK_STATUS) {
-      bound(request, length, 12, MAX_BLOCK_STATUS_LENGTH);
-      this.#gather(length, (bytes) => this.#blockStatus(request, bytes));
+    } else if (type === this.#statusType && command === NBD_CMD_BLOCK_STATUS) {
+      const wide = type === NBD_REPLY_TYPE_BLOCK_STATUS_EXT;
+      bound(request, length, 12, wide ? MAX_BLOCK_STATUS_EXT_LENGTH : MAX_BLOCK_STATUS_LENGTH);
+      this.#gather(length, (payload) => {
+        const { contextId, extents } = wide ? decodeBlockStatusExt(payload) : decodeBlockStatus(payload);
+        this.#blockStatus(request, contextId, extents);
+      });
     } else {
       throw violation(request, `a chunk of type ${type}`);
     }
+  }
+
+  /** "The extended reply chunk MUST be used" with extended headers, and must not without them. */
+  get #statusType(): number {
+    return this.#handler.headers === 'extended' ? NBD_REPLY_TYPE_BLOCK_STATUS_EXT : NBD_REPLY_TYPE_BLOCK_STATUS;
   }
 
   #data(request: WireRequest, bytes: Uint8Array, length: number): void {
@@ -164,15 +200,13 @@ export class ReplyReceiver {
   #hole(request: WireRequest, bytes: Uint8Array): void {
     const hole = decodeHole(bytes);
     const at = cover(request, hole.offset, hole.length);
-    request.operation.buffer?.fill(0, at, at + hole.length);
+    request.operation.target?.zero(at, at + hole.length);
     this.#endOfMessage();
   }
 
-  #blockStatus(request: WireRequest, bytes: Uint8Array): void {
-    const { contextId, extents } = decodeBlockStatus(bytes);
-    if (!this.#handler.contextIds.has(contextId))
-      throw violation(request, `extents of the unknown context ${contextId}`);
-    if (request.status.has(contextId)) throw violation(request, `the extents of context ${contextId} twice`);
+  #blockStatus(request: WireRequest, contextId: number, extents: Extents): void {
+    checkStatus(request, this.#handler.contexts.get(contextId), contextId, extents);
+    request.status ??= new Map();
     request.status.set(contextId, extents);
     this.#endOfMessage();
   }
@@ -193,17 +227,8 @@ export class ReplyReceiver {
     this.#request = undefined;
     this.#gather(SIMPLE_REPLY_LENGTH, this.#header);
     if (request === undefined || !this.#done) return;
-    if (request.error === undefined) this.#checkComplete(request);
+    if (request.error === undefined) checkComplete(request, this.#handler.contexts.size);
     this.#handler.finish(request);
-  }
-
-  #checkComplete(request: WireRequest): void {
-    const { command } = request.operation;
-    if (command === NBD_CMD_READ && !request.coverage.complete)
-      throw violation(request, 'fewer bytes than were asked for');
-    if (command === NBD_CMD_BLOCK_STATUS && request.status.size < this.#handler.contextIds.size) {
-      throw violation(request, 'the extents of fewer contexts than it granted');
-    }
   }
 
   #find(cookie: bigint): WireRequest {
@@ -214,26 +239,4 @@ export class ReplyReceiver {
     this.#request = request;
     return request;
   }
-}
-
-/** @returns where in the operation's buffer the range begins */
-function cover(request: WireRequest, offset: number, length: number): number {
-  const start = offset - request.offset;
-  if (!request.coverage.add(start, length)) {
-    throw violation(request, `${length} bytes at ${offset}, outside the request or sent before`);
-  }
-  return request.start + start;
-}
-
-function bound(request: WireRequest, length: number, least: number, most: number): void {
-  if (length < least || length > most) throw violation(request, `a chunk of ${length} bytes`);
-}
-
-function violation(request: WireRequest, what: string): NbdError {
-  const { offset, length } = request;
-  const asked = `${commandName(request.operation.command)} (offset ${offset}, length ${length})`;
-  return new NbdError('PROTOCOL', `the NBD server broke the protocol: it answered ${asked} with ${what}`, {
-    offset,
-    length,
-  });
 }

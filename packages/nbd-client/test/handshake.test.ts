@@ -6,6 +6,7 @@ import {
   NBD_INFO_EXPORT,
   NBD_OPT_ABORT,
   NBD_OPT_EXPORT_NAME,
+  NBD_OPT_EXTENDED_HEADERS,
   NBD_OPT_GO,
   NBD_OPT_SET_META_CONTEXT,
   NBD_OPT_STRUCTURED_REPLY,
@@ -45,7 +46,7 @@ describe('a handshake', () => {
     expect(client).toMatchObject({ size: 2 ** 53 - 1, readOnly: true, canMultiConn: true, canFlush: false });
     expect(client.blockSize).toEqual({ minimum: 1, preferred: 4096, maximum: 32 * 1024 * 1024 });
     expect(client.metaContexts).toEqual([]);
-    expect(server.options).toEqual([NBD_OPT_STRUCTURED_REPLY, NBD_OPT_GO]);
+    expect(server.options).toEqual([NBD_OPT_EXTENDED_HEADERS, NBD_OPT_STRUCTURED_REPLY, NBD_OPT_GO]);
   });
 
   test('gives the granted contexts in the order in which they were asked for', async () => {
@@ -77,7 +78,12 @@ describe('a handshake', () => {
     await client.read(0, buffer);
     expect(client.size).toBe(4096);
     expect(buffer).toEqual(new Uint8Array(512).fill(7));
-    expect(server.options).toEqual([NBD_OPT_STRUCTURED_REPLY, NBD_OPT_GO, NBD_OPT_EXPORT_NAME]);
+    expect(server.options).toEqual([
+      NBD_OPT_EXTENDED_HEADERS,
+      NBD_OPT_STRUCTURED_REPLY,
+      NBD_OPT_GO,
+      NBD_OPT_EXPORT_NAME,
+    ]);
   });
 
   test('is understood when it comes byte by byte', async () => {

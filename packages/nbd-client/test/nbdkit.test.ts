@@ -1,21 +1,13 @@
-import { connect, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { pipeline } from 'node:stream';
 import { requires, startNbdkit, waitFor, withSeed } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { NbdClient, STATE_HOLE, STATE_ZERO } from '../src/index.ts';
 import { collect, errorOf } from './expect-error.ts';
+import { pattern } from './pattern.ts';
+import { startRelay } from './relay.ts';
 
 const needed = requires('nbdkit');
 const MIB = 1024 * 1024;
-
-/** The content of nbdkit's pattern plugin: each 8 bytes hold their own offset, big-endian. */
-function pattern(offset: number, length: number): Buffer {
-  const start = offset - (offset % 8);
-  const words = Buffer.alloc(Math.ceil((offset + length - start) / 8) * 8);
-  for (let at = 0; at < words.byteLength; at += 8) words.writeBigUInt64BE(BigInt(start + at), at);
-  return words.subarray(offset - start, offset - start + length);
-}
 
 describe.skipIf(needed.skip)('nbdkit', () => {
   test.each([
@@ -70,16 +62,11 @@ describe.skipIf(needed.skip)('nbdkit', () => {
 
   test.each(loopbacks())('is reached over TCP by %s', async (host) => {
     await using server = await startNbdkit(['pattern', '4M']);
-    const relay = createServer((socket) => pipeline(socket, connect(server.socket), socket, () => {}));
-    await new Promise<void>((resolve) => relay.listen(0, host, resolve));
-    const address = relay.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const client = await NbdClient.connect({ host, port });
+    await using relay = await startRelay(server.socket, { host });
+    await using client = await NbdClient.connect({ host, port: relay.port });
     const buffer = new Uint8Array(client.size);
     await client.read(0, buffer);
     expect(Buffer.compare(buffer, pattern(0, client.size))).toBe(0);
-    await client.close();
-    await new Promise((resolve) => relay.close(resolve));
   });
 
   test('a read error fails only that read, with its errno', async () => {

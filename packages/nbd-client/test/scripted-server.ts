@@ -1,7 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import {
   type BlockSize,
+  decodeExtendedRequest,
   decodeInfoRequest,
   decodeMetaContextRequest,
   decodeOptionHeader,
@@ -18,8 +20,10 @@ import {
   NBD_INFO_EXPORT,
   NBD_OPT_ABORT,
   NBD_OPT_EXPORT_NAME,
+  NBD_OPT_EXTENDED_HEADERS,
   NBD_OPT_GO,
   NBD_OPT_SET_META_CONTEXT,
+  NBD_OPT_STARTTLS,
   NBD_OPT_STRUCTURED_REPLY,
   NBD_REP_ACK,
   NBD_REP_ERR_UNSUP,
@@ -32,15 +36,29 @@ import { type TempFolder, tempFolder } from '@virtnbd/test-kit';
 /** What the server does where it is to differ from a well-behaved one. */
 export interface Script {
   size?: number;
+  /** In place of `size`, for each connection. */
+  sizeOf?(): number;
   flags?: number;
   blockSize?: BlockSize;
   structured?: boolean;
+  /** Extended headers; without them the option is unknown. */
+  extended?: boolean;
   /** Context ids are 1, 2, … in this order. */
   contexts?: readonly string[];
   /** In place of the greeting. */
   greeting?: Uint8Array;
   /** In place of the answer to an option; undefined gives the ordinary one. */
   onOption?(option: number, data: Uint8Array): Uint8Array | undefined;
+  /** Agrees to NBD_OPT_STARTTLS and goes on under TLS. Without it the option is unknown. */
+  tls?: TLSSocketOptions;
+  /** Told how many connections there were, this one included. */
+  onConnection?(count: number): void;
+  /** Changes the answer to an option before it is sent. */
+  onAnswer?(option: number, answer: Uint8Array): Uint8Array;
+  /** Ends each connection so long after it came. */
+  hangUpAfterMs?: number;
+  /** Ends the connection after the answer to this option. */
+  hangUpAfter?: number;
   /** Sends the handshake byte by byte. */
   trickle?: boolean;
   /** Answers a request; the socket is there to split, hold back or end. */
@@ -64,9 +82,14 @@ export class ScriptedServer implements AsyncDisposable {
     this.path = join(folder.path, 'nbd.sock');
     this.#server = createServer((socket) => {
       this.connections++;
+      this.#script.onConnection?.(this.connections);
       this.#sockets.add(socket);
       socket.on('error', () => {});
-      socket.on('close', () => this.#sockets.delete(socket));
+      const late = setTimeout(() => socket.destroy(), script.hangUpAfterMs ?? 2 ** 31 - 1);
+      socket.on('close', () => {
+        clearTimeout(late);
+        this.#sockets.delete(socket);
+      });
       this.#serve(socket).catch(() => socket.destroy());
     });
   }
@@ -93,21 +116,31 @@ export class ScriptedServer implements AsyncDisposable {
     await this.#folder.remove();
   }
 
-  async #serve(socket: Socket): Promise<void> {
-    const read = reader(socket);
+  async #serve(plain: Socket): Promise<void> {
+    let socket = plain;
+    let read = reader(socket);
     await this.#send(socket, this.#script.greeting ?? encodeGreeting(3));
     await read(4);
+    let wide = false;
     while (true) {
       const { option, length } = decodeOptionHeader(await read(16));
       const data = await read(length);
       this.options.push(option);
-      const answer = this.#script.onOption?.(option, data) ?? this.#answer(option, data);
+      const usual = this.#script.onOption?.(option, data) ?? this.#answer(option, data);
+      const answer = this.#script.onAnswer?.(option, usual) ?? usual;
       await this.#send(socket, answer);
-      if (option === NBD_OPT_ABORT) return void socket.end();
+      if (option === NBD_OPT_STARTTLS && this.#script.tls !== undefined && !isRefusal(answer)) {
+        plain.removeAllListeners('data');
+        socket = new TLSSocket(plain, { isServer: true, ...this.#script.tls });
+        socket.on('error', () => plain.destroy());
+        read = reader(socket);
+      }
+      if (option === NBD_OPT_EXTENDED_HEADERS) wide = !isRefusal(answer);
+      if (option === NBD_OPT_ABORT || option === this.#script.hangUpAfter) return void socket.end();
       if (option === NBD_OPT_EXPORT_NAME || (option === NBD_OPT_GO && !isRefusal(answer))) break;
     }
     while (true) {
-      const request = decodeRequest(await read(28));
+      const request = wide ? decodeExtendedRequest(await read(32)) : decodeRequest(await read(28));
       const data = await read(request.command === NBD_CMD_WRITE ? request.length : 0);
       this.requests.push(request);
       if (request.command === NBD_CMD_DISC) return void socket.end();
@@ -125,14 +158,17 @@ export class ScriptedServer implements AsyncDisposable {
 
   #answer(option: number, data: Uint8Array): Uint8Array {
     const {
-      size = 1024 * 1024,
+      size = this.#script.sizeOf?.() ?? 1024 * 1024,
       flags = NBD_FLAG_HAS_FLAGS,
       structured = true,
+      extended = false,
       contexts = [],
       blockSize,
     } = this.#script;
     const ack = encodeOptionReply(option, NBD_REP_ACK);
     if (option === NBD_OPT_STRUCTURED_REPLY && structured) return ack;
+    if (option === NBD_OPT_EXTENDED_HEADERS && extended) return ack;
+    if (option === NBD_OPT_STARTTLS && this.#script.tls !== undefined) return ack;
     if (option === NBD_OPT_SET_META_CONTEXT) {
       const { queries } = decodeMetaContextRequest(data);
       const granted = contexts

@@ -14,6 +14,7 @@ export function decodeDataOffset(bytes: Uint8Array): number {
   return new FieldReader(bytes, 'NBD_REPLY_TYPE_OFFSET_DATA').size();
 }
 
+/** What stands before the data of an NBD_REPLY_TYPE_OFFSET_DATA chunk. */
 export function encodeDataOffset(offset: number): Uint8Array<ArrayBuffer> {
   return new FieldWriter(OFFSET_DATA_PREFIX_LENGTH).size(offset).bytes;
 }
@@ -23,11 +24,13 @@ export function encodeDataOffset(offset: number): Uint8Array<ArrayBuffer> {
 /** Bytes of an NBD_REPLY_TYPE_OFFSET_HOLE chunk's payload. */
 export const OFFSET_HOLE_LENGTH = 12;
 
+/** A range of a read that is all zeroes, bytes into the export and bytes. */
 export interface Hole {
   offset: number;
   length: number;
 }
 
+/** @throws NbdCodecError `BAD_VALUE` for a hole of no bytes; `TRUNCATED`, `BAD_LENGTH`, `OUT_OF_RANGE` */
 export function decodeHole(bytes: Uint8Array): Hole {
   const fields = new FieldReader(bytes, 'NBD_REPLY_TYPE_OFFSET_HOLE');
   const hole = { offset: fields.size(), length: fields.u32() };
@@ -36,6 +39,7 @@ export function decodeHole(bytes: Uint8Array): Hole {
   return hole;
 }
 
+/** The payload of NBD_REPLY_TYPE_OFFSET_HOLE. */
 export function encodeHole(hole: Hole): Uint8Array<ArrayBuffer> {
   return new FieldWriter(OFFSET_HOLE_LENGTH).size(hole.offset).u32(hole.length).bytes;
 }
@@ -49,12 +53,14 @@ export function encodeHole(hole: Hole): Uint8Array<ArrayBuffer> {
 /** Bytes of the longest block-status payload that a server should send: 2^20 extents. */
 export const MAX_BLOCK_STATUS_LENGTH = 4 + 8 * NBD_MAX_STATUS_EXTENTS;
 
+/** The extents of one meta context. */
 export interface BlockStatus {
   contextId: number;
   /** Length and flags of each extent by turns. The extents follow one another from the request's offset. */
   extents: Uint32Array;
 }
 
+/** @throws NbdCodecError `LIMIT`, `BAD_LENGTH`, `BAD_VALUE` for an extent of no bytes */
 export function decodeBlockStatus(bytes: Uint8Array): BlockStatus {
   const fields = new FieldReader(bytes, 'NBD_REPLY_TYPE_BLOCK_STATUS');
   if (bytes.byteLength > MAX_BLOCK_STATUS_LENGTH) {
@@ -64,19 +70,75 @@ export function decodeBlockStatus(bytes: Uint8Array): BlockStatus {
     throw new NbdCodecError('BAD_LENGTH', `NBD_REPLY_TYPE_BLOCK_STATUS: ${bytes.byteLength} bytes, not 4 + 8 n`);
   }
   const contextId = fields.u32();
-  const extents = new Uint32Array(fields.left / 4);
+  // Not field by field: a reply may have a million of them.
+  const view = new DataView(bytes.buffer, bytes.byteOffset + 4, bytes.byteLength - 4);
+  const extents = new Uint32Array(view.byteLength / 4);
   for (let i = 0; i < extents.length; i += 2) {
-    const length = fields.u32();
+    const length = view.getUint32(4 * i);
     if (length === 0) throw new NbdCodecError('BAD_VALUE', 'NBD_REPLY_TYPE_BLOCK_STATUS: an extent of no bytes');
     extents[i] = length;
-    extents[i + 1] = fields.u32();
+    extents[i + 1] = view.getUint32(4 * i + 4);
   }
   return { contextId, extents };
 }
 
+/** The payload of NBD_REPLY_TYPE_BLOCK_STATUS: length and flags of each extent by turns. */
 export function encodeBlockStatus(status: { contextId: number; extents: ArrayLike<number> }): Uint8Array<ArrayBuffer> {
   const fields = new FieldWriter(4 + 4 * status.extents.length).u32(status.contextId);
   for (const value of Array.from(status.extents)) fields.u32(value);
+  return fields.bytes;
+}
+
+// NBD_REPLY_TYPE_BLOCK_STATUS_EXT (extended headers only, branch extension-ext-header):
+//
+//   32 bits  context id
+//   32 bits  number of extents, not 0
+//   for each extent:  64 bits  length, bytes, not 0
+//                     64 bits  status flags
+
+/** Bytes of the longest extended block-status payload that a server should send: 2^20 extents. */
+export const MAX_BLOCK_STATUS_EXT_LENGTH = 8 + 16 * NBD_MAX_STATUS_EXTENTS;
+
+/** Extents with 64-bit fields. */
+export interface BlockStatusExt {
+  contextId: number;
+  /** Length and flags of each extent by turns, each exact: a field past 2^53 - 1 is refused. */
+  extents: Float64Array;
+}
+
+/** @throws NbdCodecError `BAD_LENGTH`, `LIMIT`, `BAD_VALUE` for an extent of no bytes, `OUT_OF_RANGE` past 2^53 - 1 */
+export function decodeBlockStatusExt(bytes: Uint8Array): BlockStatusExt {
+  const what = 'NBD_REPLY_TYPE_BLOCK_STATUS_EXT';
+  const { byteLength } = bytes;
+  if (byteLength > MAX_BLOCK_STATUS_EXT_LENGTH) {
+    throw new NbdCodecError('LIMIT', `${what}: ${byteLength} bytes are too many`);
+  }
+  if (byteLength < 24 || byteLength % 16 !== 8) {
+    throw new NbdCodecError('BAD_LENGTH', `${what}: ${byteLength} bytes, not 8 + 16 n`);
+  }
+  const fields = new FieldReader(bytes, what);
+  const contextId = fields.u32();
+  const count = fields.u32();
+  if (count * 16 !== fields.left)
+    throw new NbdCodecError('BAD_LENGTH', `${what}: ${count} extents in ${byteLength} bytes`);
+  const extents = new Float64Array(2 * count);
+  for (let i = 0; i < extents.length; i += 2) {
+    const length = fields.size();
+    if (length === 0) throw new NbdCodecError('BAD_VALUE', `${what}: an extent of no bytes`);
+    extents[i] = length;
+    extents[i + 1] = fields.size();
+  }
+  return { contextId, extents };
+}
+
+/** The payload of NBD_REPLY_TYPE_BLOCK_STATUS_EXT: length and flags of each extent by turns. */
+export function encodeBlockStatusExt(status: {
+  contextId: number;
+  extents: ArrayLike<number>;
+}): Uint8Array<ArrayBuffer> {
+  const { contextId, extents } = status;
+  const fields = new FieldWriter(8 + 8 * extents.length).u32(contextId).u32(extents.length / 2);
+  for (const value of Array.from(extents)) fields.size(value);
   return fields.bytes;
 }
 
@@ -91,6 +153,7 @@ export function encodeBlockStatus(status: { contextId: number; extents: ArrayLik
 /** Bytes of the longest error payload taken: message, offset and some room for fields of unknown error types. */
 export const MAX_ERROR_LENGTH = 6 + NBD_MAX_STRING + 64;
 
+/** Why a request failed. */
 export interface ErrorChunk {
   /** An NBD error value, never 0; `errnoName` gives its name. */
   error: number;

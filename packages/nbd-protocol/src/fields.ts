@@ -37,11 +37,14 @@ export class FieldReader {
 
   /** A 64-bit offset or size as a number; `OUT_OF_RANGE` where a number cannot hold it exactly. */
   size(): number {
-    const value = this.u64();
-    if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    const position = this.#take(8);
+    const high = this.#view.getUint32(position);
+    // In halves: a million extents would otherwise make millions of bigints.
+    if (high > 0x1fffff) {
+      const value = this.#view.getBigUint64(position);
       throw new NbdCodecError('OUT_OF_RANGE', `${this.#what}: ${value} is past the largest exact number, 2^53 - 1`);
     }
-    return Number(value);
+    return high * 0x1_0000_0000 + this.#view.getUint32(position + 4);
   }
 
   magic(expected: bigint | number): void {
@@ -127,7 +130,11 @@ export class FieldWriter {
 
   /** An offset or size of up to 2^53 - 1 as 64 bits. */
   size(value: number): this {
-    return this.u64(BigInt(checked(value, Number.MAX_SAFE_INTEGER)));
+    checked(value, Number.MAX_SAFE_INTEGER);
+    const position = this.#advance(8);
+    this.#view.setUint32(position, Math.floor(value / 0x1_0000_0000));
+    this.#view.setUint32(position + 4, value % 0x1_0000_0000);
+    return this;
   }
 
   raw(bytes: Uint8Array): this {

@@ -29,14 +29,17 @@ export function decodeGreeting(bytes: Uint8Array): number {
   return fields.u16();
 }
 
+/** The greeting of a newstyle server. */
 export function encodeGreeting(handshakeFlags: number = NBD_FLAG_FIXED_NEWSTYLE): Uint8Array<ArrayBuffer> {
   return new FieldWriter(GREETING_LENGTH).u64(NBD_MAGIC).u64(NBD_OPTS_MAGIC).u16(handshakeFlags).bytes;
 }
 
+/** @throws NbdCodecError `TRUNCATED` */
 export function decodeClientFlags(bytes: Uint8Array): number {
   return new FieldReader(bytes, 'client flags').u32();
 }
 
+/** The answer to the greeting: NBD_FLAG_C_* flags. */
 export function encodeClientFlags(flags: number): Uint8Array<ArrayBuffer> {
   return new FieldWriter(CLIENT_FLAGS_LENGTH).u32(flags).bytes;
 }
@@ -58,11 +61,13 @@ export interface ExportSize {
   flags: number;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `OUT_OF_RANGE` for a size past 2^53 - 1 */
 export function decodeExportNameReply(bytes: Uint8Array): ExportSize {
   const fields = new FieldReader(bytes, 'answer to NBD_OPT_EXPORT_NAME');
   return { size: fields.size(), flags: fields.u16() };
 }
 
+/** The answer to NBD_OPT_EXPORT_NAME. */
 export function encodeExportNameReply(reply: ExportSize, noZeroes: boolean): Uint8Array<ArrayBuffer> {
   return new FieldWriter(exportNameReplyLength(noZeroes)).size(reply.size).u16(reply.flags).bytes;
 }

@@ -21,6 +21,7 @@ import { encodeString, FieldReader, FieldWriter } from './fields.ts';
 /** Bytes of an option reply's header. */
 export const OPTION_REPLY_HEADER_LENGTH = 20;
 
+/** What stands before the data of an option reply. */
 export interface OptionReplyHeader {
   option: number;
   type: number;
@@ -28,12 +29,14 @@ export interface OptionReplyHeader {
   length: number;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `BAD_MAGIC` */
 export function decodeOptionReplyHeader(bytes: Uint8Array): OptionReplyHeader {
   const fields = new FieldReader(bytes, 'option reply');
   fields.magic(NBD_REP_MAGIC);
   return { option: fields.u32(), type: fields.u32(), length: fields.u32() };
 }
 
+/** An option reply with its data. */
 export function encodeOptionReply(
   option: number,
   type: number,
@@ -57,6 +60,7 @@ export function decodeErrorReply(data: Uint8Array): string {
   return new FieldReader(data, 'option error').text(data.byteLength);
 }
 
+/** The data of an NBD_REP_ERR_* reply: the server's message. */
 export function encodeErrorReply(message: string): Uint8Array {
   return encodeString(message);
 }
@@ -67,16 +71,19 @@ export function encodeErrorReply(message: string): Uint8Array {
 //            name
 //            the rest: a description for people
 
+/** One export in the answer to NBD_OPT_LIST. */
 export interface ServerReply {
   exportName: string;
   description: string;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `LIMIT`, `BAD_VALUE` for a name that is not UTF-8 */
 export function decodeServerReply(data: Uint8Array): ServerReply {
   const fields = new FieldReader(data, 'NBD_REP_SERVER');
   return { exportName: fields.name(fields.u32()), description: fields.text(fields.left) };
 }
 
+/** The data of NBD_REP_SERVER. */
 export function encodeServerReply(reply: ServerReply): Uint8Array<ArrayBuffer> {
   const name = encodeString(reply.exportName);
   const description = encodeString(reply.description);
@@ -89,16 +96,19 @@ export function encodeServerReply(reply: ServerReply): Uint8Array<ArrayBuffer> {
 //   32 bits  context id, meaningless in the answer to NBD_OPT_LIST_META_CONTEXT
 //            name
 
+/** A meta context that the server lists or grants. */
 export interface MetaContext {
   id: number;
   name: string;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `LIMIT`, `BAD_VALUE` for a name that is not UTF-8 */
 export function decodeMetaContext(data: Uint8Array): MetaContext {
   const fields = new FieldReader(data, 'NBD_REP_META_CONTEXT');
   return { id: fields.u32(), name: fields.name(fields.left) };
 }
 
+/** The data of NBD_REP_META_CONTEXT. */
 export function encodeMetaContext(context: MetaContext): Uint8Array<ArrayBuffer> {
   const name = encodeString(context.name);
   return new FieldWriter(4 + name.byteLength).u32(context.id).raw(name).bytes;
@@ -118,6 +128,7 @@ export interface BlockSize {
   maximum: number;
 }
 
+/** What the server tells of an export, by kind; sizes in bytes. */
 export type Info =
   | { kind: typeof NBD_INFO_EXPORT; size: number; flags: number }
   | { kind: typeof NBD_INFO_NAME; exportName: string }
@@ -164,6 +175,7 @@ function isPowerOfTwo(value: number): boolean {
   return value > 0 && (value & (value - 1)) === 0;
 }
 
+/** The data of NBD_REP_INFO. */
 export function encodeInfo(info: Info): Uint8Array<ArrayBuffer> {
   switch (info.kind) {
     case NBD_INFO_EXPORT:

@@ -12,12 +12,14 @@ import { encodeString, FieldReader, FieldWriter } from './fields.ts';
 /** Bytes of an option's header. */
 export const OPTION_HEADER_LENGTH = 16;
 
+/** What stands before the data of an option. */
 export interface OptionHeader {
   option: number;
   /** Bytes of data that follow. The caller bounds it before it allocates. */
   length: number;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `BAD_MAGIC` */
 export function decodeOptionHeader(bytes: Uint8Array): OptionHeader {
   const fields = new FieldReader(bytes, 'option');
   fields.magic(NBD_OPTS_MAGIC);
@@ -38,6 +40,7 @@ export function encodeExportName(exportName: string): Uint8Array {
   return encodeString(exportName);
 }
 
+/** @throws NbdCodecError `LIMIT`, `BAD_VALUE` for a name that is not UTF-8 */
 export function decodeExportName(data: Uint8Array): string {
   return new FieldReader(data, 'NBD_OPT_EXPORT_NAME').name(data.byteLength);
 }
@@ -49,12 +52,14 @@ export function decodeExportName(data: Uint8Array): string {
 //   16 bits  number of information requests
 //   16 bits  for each: an NBD_INFO_* kind
 
+/** What NBD_OPT_INFO and NBD_OPT_GO ask for. */
 export interface InfoRequest {
   exportName: string;
   /** The NBD_INFO_* kinds that the client wants; NBD_INFO_EXPORT comes in any case. */
   kinds: readonly number[];
 }
 
+/** @throws NbdCodecError `LIMIT` for a name of more than 4096 bytes */
 export function encodeInfoRequest(request: InfoRequest): Uint8Array<ArrayBuffer> {
   const name = encodeString(request.exportName);
   const fields = new FieldWriter(6 + name.byteLength + 2 * request.kinds.length);
@@ -63,6 +68,7 @@ export function encodeInfoRequest(request: InfoRequest): Uint8Array<ArrayBuffer>
   return fields.bytes;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `LIMIT`, `BAD_LENGTH`, `BAD_VALUE` */
 export function decodeInfoRequest(data: Uint8Array): InfoRequest {
   const fields = new FieldReader(data, 'NBD_OPT_GO');
   const exportName = fields.name(fields.u32());
@@ -81,12 +87,14 @@ export function decodeInfoRequest(data: Uint8Array): InfoRequest {
 //   for each:  32 bits  length of the query
 //                       query
 
+/** What NBD_OPT_LIST_META_CONTEXT and NBD_OPT_SET_META_CONTEXT ask for. */
 export interface MetaContextRequest {
   exportName: string;
   /** Such as `base:allocation` or `qemu:dirty-bitmap:NAME`. None lists all contexts, or selects none. */
   queries: readonly string[];
 }
 
+/** @throws NbdCodecError `LIMIT` for a name or a query of more than 4096 bytes */
 export function encodeMetaContextRequest(request: MetaContextRequest): Uint8Array<ArrayBuffer> {
   const name = encodeString(request.exportName);
   const queries = request.queries.map(encodeString);
@@ -96,6 +104,7 @@ export function encodeMetaContextRequest(request: MetaContextRequest): Uint8Arra
   return fields.bytes;
 }
 
+/** @throws NbdCodecError `TRUNCATED`, `LIMIT`, `BAD_LENGTH`, `BAD_VALUE` */
 export function decodeMetaContextRequest(data: Uint8Array): MetaContextRequest {
   const fields = new FieldReader(data, 'NBD_OPT_SET_META_CONTEXT');
   const exportName = fields.name(fields.u32());

@@ -2,21 +2,28 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   decodeBlockStatus,
+  decodeBlockStatusExt,
   decodeChunkHeader,
   decodeDataOffset,
   decodeErrorChunk,
+  decodeExtendedChunkHeader,
+  decodeExtendedRequest,
   decodeHole,
   decodeRequest,
   decodeSimpleReply,
   type ErrorChunk,
   encodeBlockStatus,
+  encodeBlockStatusExt,
   encodeChunkHeader,
   encodeDataOffset,
   encodeErrorChunk,
+  encodeExtendedChunkHeader,
+  encodeExtendedRequest,
   encodeHole,
   encodeRequest,
   encodeSimpleReply,
   isErrorChunk,
+  MAX_BLOCK_STATUS_EXT_LENGTH,
   MAX_BLOCK_STATUS_LENGTH,
   NBD_CMD_FLAG_FUA,
   NBD_CMD_WRITE,
@@ -53,6 +60,52 @@ describeMessage(
   { contextId: 3, extents: Uint32Array.of(4096, 0) },
   { encode: encodeBlockStatus, decode: decodeBlockStatus },
 );
+
+describeMessage(
+  'an extended request',
+  { ...request, length: 2 ** 53 - 1 },
+  { encode: encodeExtendedRequest, decode: decodeExtendedRequest },
+);
+describeMessage(
+  'an extended chunk header',
+  { ...chunk, offset: 2 ** 53 - 1, length: 2 ** 32 },
+  { encode: encodeExtendedChunkHeader, decode: decodeExtendedChunkHeader },
+);
+describeMessage(
+  'an extended block status',
+  { contextId: 3, extents: Float64Array.of(2 ** 45, 3, 512, 2 ** 53 - 1) },
+  { encode: encodeBlockStatusExt, decode: decodeBlockStatusExt },
+);
+
+test.each([
+  ['an extent of no bytes', '0000000100000001 0000000000000000 0000000000000000', 'BAD_VALUE'],
+  ['a length past 2^53', '0000000100000001 0020000000000000 0000000000000000', 'OUT_OF_RANGE'],
+  ['flags past 2^53', '0000000100000001 0000000000000200 8000000000000000', 'OUT_OF_RANGE'],
+  ['a count that is too small', '0000000100000000 0000000000000200 0000000000000000', 'BAD_LENGTH'],
+  ['a count that is too large', '00000001ffffffff 0000000000000200 0000000000000000', 'BAD_LENGTH'],
+  ['half an extent', '0000000100000001 0000000000000200', 'BAD_LENGTH'],
+])('an extended block status with %s is refused', (_, bytes, code) => {
+  expect(codeOf(() => decodeBlockStatusExt(Buffer.from(bytes.replaceAll(' ', ''), 'hex')))).toBe(code);
+});
+
+test('an extended block status of more than 2^20 extents is refused before it is read', () => {
+  expect(codeOf(() => decodeBlockStatusExt(new Uint8Array(MAX_BLOCK_STATUS_EXT_LENGTH + 16)))).toBe('LIMIT');
+});
+
+test('a 64-bit field is exact up to 2^53 - 1, at every size', () => {
+  const value = fc.oneof(
+    fc.maxSafeNat(),
+    fc.integer({ min: 0, max: 53 }).map((bits) => 2 ** bits - 1),
+  );
+  fc.assert(
+    fc.property(value, value, (offset, length) => {
+      const message = { command: 0, flags: 0, cookie: 1n, offset, length };
+      const bytes = encodeExtendedRequest(message);
+      expect(hex(bytes).slice(32)).toBe([offset, length].map((it) => it.toString(16).padStart(16, '0')).join(''));
+      expect(decodeExtendedRequest(bytes)).toEqual(message);
+    }),
+  );
+});
 
 function errorCodec(type: number) {
   return { encode: encodeErrorChunk, decode: (bytes: Uint8Array): ErrorChunk => decodeErrorChunk(type, bytes) };

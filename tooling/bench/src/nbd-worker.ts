@@ -1,14 +1,14 @@
 // Our side of a measurement, in a process of its own: `node nbd-worker.ts JOB`, where JOB is JSON.
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { NbdClient } from '@virtnbd/nbd-client';
 import type { NbdJob } from './nbd-job.ts';
 
 const KIB = 1024;
-/** Long enough for the client to share it among connections, short enough to stay in the processor's cache. */
+/** A few of them fit the processor's cache. */
 const PIECE = 1024 * KIB;
 
-/** Reads the whole export with some pieces in flight, and hands each to `use`. */
-async function readAll(client: NbdClient, use: (at: number, bytes: Uint8Array) => Promise<void> | undefined) {
+/** Reads the whole export with some pieces in flight, and hands each to `use` as it comes. */
+async function readAll(client: NbdClient, use: (bytes: Uint8Array, at: number) => Promise<void> | undefined) {
   let position = 0;
   const lane = async () => {
     const buffer = new Uint8Array(PIECE);
@@ -17,16 +17,15 @@ async function readAll(client: NbdClient, use: (at: number, bytes: Uint8Array) =
       position += PIECE;
       const bytes = buffer.subarray(0, Math.min(PIECE, client.size - at));
       await client.read(at, bytes);
-      await use(at, bytes);
+      await use(bytes, at);
     }
   };
-  await Promise.all(Array.from({ length: 4 * Math.max(1, client.connections) }, lane));
+  await Promise.all(Array.from({ length: client.connections === 1 ? 4 : 8 }, lane));
 }
 
 async function copyTo(client: NbdClient, path: string): Promise<void> {
-  const file: FileHandle = await open(path, 'w');
-  await file.truncate(client.size);
-  await readAll(client, async (at, bytes) => {
+  const file = await open(path, 'w');
+  await readAll(client, async (bytes, at) => {
     await file.write(bytes, 0, bytes.byteLength, at);
   });
   await file.close();
@@ -59,7 +58,7 @@ async function work(job: NbdJob): Promise<number> {
   if (job.kind === 'read') await readAll(client, () => undefined);
   else if (job.kind === 'copy') await copyTo(client, job.target);
   else if (job.kind === 'small-reads') await smallReads(client, job.count, job.depth);
-  else return countExtents(client);
+  else return await countExtents(client);
   return 0;
 }
 

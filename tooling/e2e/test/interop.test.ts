@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requires } from '@virtnbd/test-kit';
+import { requires, run as runProgram, waitFor } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { established } from '../src/established.ts';
 import { difference } from '../src/images.ts';
@@ -25,6 +25,14 @@ async function theirRestore(scenario: Scenario, point: string): Promise<string> 
     ...['-U', scenario.libvirt.uri, '-i', scenario.folder, '-o', target, '--until', point],
     ...['--logfile', join(scenario.work.path, 'restore.log')],
   ]);
+  // Its qemu-nbd may still be closing the image when it has ended.
+  const image = join(target, scenario.imageName('vda'));
+  const isClosed = async (): Promise<boolean> =>
+    runProgram('qemu-img', ['info', image]).then(
+      () => true,
+      () => false,
+    );
+  await waitFor(isClosed, { what: 'The end of its qemu-nbd' });
   return target;
 }
 
