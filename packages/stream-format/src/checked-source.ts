@@ -15,7 +15,7 @@ const SMALLEST_CACHE = 4;
  *
  * @throws StreamFormatError CHECKSUM when the source has not the size that the checksums were made of
  */
-export function checkedSource(source: RandomAccessSource, chunks: ChunkChecksums): RandomAccessSource {
+export function checkedSource(source: RandomAccessSource, chunks: ChunkChecksums): CheckedSource {
   if (source.size !== chunks.fileSize) {
     throw new StreamFormatError(
       'CHECKSUM',
@@ -26,16 +26,20 @@ export function checkedSource(source: RandomAccessSource, chunks: ChunkChecksums
   return new CheckedSource(source, chunks);
 }
 
-class CheckedSource implements RandomAccessSource {
+/** What `checkedSource` gives. `StreamFile.open` knows it, and takes the frame table from its checksums. */
+export class CheckedSource implements RandomAccessSource {
   readonly size: number;
+  readonly checksums: ChunkChecksums;
   readonly #source: RandomAccessSource;
   readonly #chunks: ChunkChecksums;
   /** Least recently used first. A chunk that is being read is shared by all who ask for it. */
   readonly #cache = new Map<number, Promise<Uint8Array>>();
   readonly #cacheCount: number;
 
+  /** Use `checkedSource`. Here the file may be shorter than its checksums say: reads past its end are refused. */
   constructor(source: RandomAccessSource, chunks: ChunkChecksums) {
-    this.size = source.size;
+    this.size = chunks.fileSize;
+    this.checksums = chunks;
     this.#source = source;
     this.#chunks = chunks;
     this.#cacheCount = Math.max(SMALLEST_CACHE, Math.floor(CACHE_BYTES / chunks.chunkSize));
@@ -66,6 +70,16 @@ class CheckedSource implements RandomAccessSource {
     await settled(parts);
   }
 
+  /** Begins to load the chunks of which a later read will need a part; a failure is that read's to report. */
+  prefetch(offset: number, length: number): void {
+    const last = Math.min(Math.floor((offset + length - 1) / this.#chunks.chunkSize), this.#chunks.count - 1);
+    const first = Math.max(0, Math.floor(offset / this.#chunks.chunkSize));
+    // Not so many that they would push one another out of the cache.
+    for (let chunk = first; chunk <= Math.min(last, first + this.#cacheCount / 2); chunk++) {
+      if (!this.#cache.has(chunk)) this.#cached(chunk).catch(() => undefined);
+    }
+  }
+
   #chunkEnd(chunk: number): number {
     return Math.min((chunk + 1) * this.#chunks.chunkSize, this.size);
   }
@@ -74,7 +88,7 @@ class CheckedSource implements RandomAccessSource {
   async #readWhole(first: number, after: number, offset: number, buffer: Uint8Array): Promise<void> {
     const start = first * this.#chunks.chunkSize;
     const place = buffer.subarray(start - offset, this.#chunkEnd(after - 1) - offset);
-    await this.#source.read(start, place);
+    await this.#readSource(start, place);
     for (let chunk = first; chunk < after; chunk++) {
       const from = chunk * this.#chunks.chunkSize;
       this.#check(chunk, place.subarray(from - start, this.#chunkEnd(chunk) - start));
@@ -108,9 +122,16 @@ class CheckedSource implements RandomAccessSource {
   async #load(chunk: number): Promise<Uint8Array> {
     const start = chunk * this.#chunks.chunkSize;
     const bytes = new Uint8Array(this.#chunkEnd(chunk) - start);
-    await this.#source.read(start, bytes);
+    await this.#readSource(start, bytes);
     this.#check(chunk, bytes);
     return bytes;
+  }
+
+  async #readSource(offset: number, bytes: Uint8Array): Promise<void> {
+    if (offset + bytes.length <= this.#source.size) return await this.#source.read(offset, bytes);
+    throw new StreamFormatError('CHECKSUM', `The file ends at byte ${this.#source.size}: it was cut off`, {
+      fileOffset: offset,
+    });
   }
 
   #check(chunk: number, bytes: Uint8Array): void {

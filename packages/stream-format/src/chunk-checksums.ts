@@ -5,17 +5,22 @@ import { StreamFormatError } from './errors.ts';
  * The chunk checksum file (SPEC.md, "Chunk checksum file"), little-endian:
  *
  *    0  8  magic "VNBDCRC" and a zero byte
- *    8  4  version, 1
+ *    8  4  version, 2
  *   12  4  chunk size in bytes
  *   16  8  size of the stream file in bytes
- *   24  4  number of chunks: file size / chunk size, rounded up
- *   28  4n CRC-32 (zlib) of each chunk, the last one shorter
+ *   24  4  n, the number of chunks: file size / chunk size, rounded up
+ *   28  4  t, bytes of the frame table; 0 when there is none
+ *   32  4n CRC-32 (zlib) of each chunk, the last one shorter
+ *    …  t  frame table
  *    …  4  CRC-32 of all bytes before
+ *
+ * Version 1 has neither t nor the table: the checksums begin at 28.
  */
 
 const MAGIC = Buffer.from('VNBDCRC\0', 'latin1');
-const VERSION = 1;
-const TABLE = 28;
+const VERSION = 2;
+const TABLE = 32;
+const TABLE_VERSION_1 = 28;
 const SMALLEST_CHUNK = 4096;
 const LARGEST_CHUNK = 16 * 1024 * 1024;
 
@@ -30,10 +35,15 @@ export class ChunkChecksums {
   readonly fileSize: number;
   /** Number of chunks. */
   readonly count: number;
+  /**
+   * The frame table of the stream file as its writer made it, encoded; undefined without one. It spares who opens
+   * the file the headers of the frames.
+   */
+  readonly frameTable?: Uint8Array;
   readonly #crcs: Uint32Array;
 
   /** @throws StreamFormatError USAGE when the number of checksums does not fit the sizes */
-  constructor(chunkSize: number, fileSize: number, crcs: Uint32Array) {
+  constructor(chunkSize: number, fileSize: number, crcs: Uint32Array, frameTable?: Uint8Array) {
     checkChunkSize(chunkSize);
     if (crcs.length !== Math.ceil(fileSize / chunkSize)) {
       throw new StreamFormatError('USAGE', `${crcs.length} checksums for ${fileSize} bytes in chunks of ${chunkSize}`);
@@ -42,6 +52,7 @@ export class ChunkChecksums {
     this.fileSize = fileSize;
     this.count = crcs.length;
     this.#crcs = crcs;
+    if (frameTable !== undefined && fits(chunkSize, fileSize, frameTable)) this.frameTable = frameTable;
   }
 
   /** CRC-32 of a chunk. @throws RangeError outside 0 … count − 1 */
@@ -51,15 +62,18 @@ export class ChunkChecksums {
     return crc;
   }
 
-  /** The bytes of a chunk checksum file. */
+  /** The bytes of a chunk checksum file: at most 4 KiB and 1/1024 of the stream file. */
   encode(): Uint8Array {
-    const bytes = Buffer.alloc(TABLE + 4 * this.count + 4);
+    const frames = this.frameTable ?? new Uint8Array(0);
+    const bytes = Buffer.alloc(TABLE + 4 * this.count + frames.length + 4);
     MAGIC.copy(bytes);
     bytes.writeUInt32LE(VERSION, 8);
     bytes.writeUInt32LE(this.chunkSize, 12);
     bytes.writeBigUInt64LE(BigInt(this.fileSize), 16);
     bytes.writeUInt32LE(this.count, 24);
+    bytes.writeUInt32LE(frames.length, 28);
     for (let i = 0; i < this.count; i++) bytes.writeUInt32LE(this.crc(i), TABLE + 4 * i);
+    bytes.set(frames, TABLE + 4 * this.count);
     bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.length - 4);
     return bytes;
   }
@@ -67,24 +81,29 @@ export class ChunkChecksums {
   /** Reads a chunk checksum file. @throws StreamFormatError BAD_CHECKSUM_FILE or UNSUPPORTED */
   static decode(bytes: Uint8Array): ChunkChecksums {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (view.length < TABLE + 4 || !view.subarray(0, 8).equals(MAGIC)) throw badFile('is none, or was cut off');
+    if (view.length < TABLE || !view.subarray(0, 8).equals(MAGIC)) throw badFile('is none, or was cut off');
     const version = view.readUInt32LE(8);
-    if (version !== VERSION) {
+    if (version !== 1 && version !== VERSION) {
       throw new StreamFormatError(
         'UNSUPPORTED',
-        `The chunk checksum file is of version ${version}; this program reads 1`,
+        `The chunk checksum file is of version ${version}; this program reads 1 and 2`,
       );
     }
     const chunkSize = view.readUInt32LE(12);
     const fileSize = Number(view.readBigUInt64LE(16));
     const count = view.readUInt32LE(24);
-    if (view.length !== TABLE + 4 * count + 4) throw badFile('has a wrong length');
+    const crcsStart = version === 1 ? TABLE_VERSION_1 : TABLE;
+    const frameBytes = version === 1 ? 0 : view.readUInt32LE(28);
+    const crcsEnd = crcsStart + 4 * count;
+    if (view.length !== crcsEnd + frameBytes + 4) throw badFile('has a wrong length');
     if (crc32(view.subarray(0, -4)) !== view.readUInt32LE(view.length - 4)) throw badFile('fails its own checksum');
     if (!isChunkSize(chunkSize) || !Number.isSafeInteger(fileSize) || Math.ceil(fileSize / chunkSize) !== count) {
       throw badFile('contradicts itself');
     }
-    const crcs = Uint32Array.from({ length: count }, (_, i) => view.readUInt32LE(TABLE + 4 * i));
-    return new ChunkChecksums(chunkSize, fileSize, crcs);
+    const crcs = Uint32Array.from({ length: count }, (_, i) => view.readUInt32LE(crcsStart + 4 * i));
+    const frameTable = frameBytes > 0 ? view.subarray(crcsEnd, crcsEnd + frameBytes) : undefined;
+    if (frameTable !== undefined && !fits(chunkSize, fileSize, frameTable)) throw badFile('is too large');
+    return new ChunkChecksums(chunkSize, fileSize, crcs, frameTable);
   }
 }
 
@@ -114,10 +133,14 @@ export class ChunkHasher {
     this.#fileSize += bytes.length;
   }
 
-  /** Call once, after the last byte. */
-  finish(): ChunkChecksums {
+  /**
+   * Call once, after the last byte.
+   *
+   * @param frameTable of a stream file, encoded; left out where the frames are so small that it would not pay
+   */
+  finish(frameTable?: Uint8Array): ChunkChecksums {
     if (this.#inChunk > 0) this.#endChunk();
-    return new ChunkChecksums(this.#chunkSize, this.#fileSize, this.#crcs.slice(0, this.#count));
+    return new ChunkChecksums(this.#chunkSize, this.#fileSize, this.#crcs.slice(0, this.#count), frameTable);
   }
 
   #endChunk(): void {
@@ -130,6 +153,11 @@ export class ChunkHasher {
     this.#crc = 0;
     this.#inChunk = 0;
   }
+}
+
+/** Whether a chunk checksum file with this frame table is small enough: a reader may refuse larger ones unread. */
+function fits(chunkSize: number, fileSize: number, frameTable: Uint8Array): boolean {
+  return TABLE + 4 * Math.ceil(fileSize / chunkSize) + frameTable.length + 4 <= 4096 + Math.floor(fileSize / 1024);
 }
 
 function isChunkSize(chunkSize: number): boolean {

@@ -16,19 +16,23 @@ export class NumberColumn {
     this.#values[this.#length++] = value;
   }
 
+  at(index: number): number | undefined {
+    return index < this.#length ? this.#values[index] : undefined;
+  }
+
   /** The values, without the spare room. */
   toArray(): Float64Array {
     return this.#values.length === this.#length ? this.#values : this.#values.slice(0, this.#length);
   }
 }
 
-/** A cut data frame: the sizes in the file of its LZ4 frames, in bytes. */
+/** Cut data frames: the sizes in the file of their compressed frames, in bytes. */
 export type CutFrames = ReadonlyMap<number, readonly number[]>;
 
 export interface FrameColumns {
   readonly starts: Float64Array;
   readonly lengths: Float64Array;
-  /** Offset of the payload in the file; of a zero frame −1. */
+  /** Offset of the payload in the file; of a zero frame the negative offset where its header ends. */
   readonly fileOffsets: Float64Array;
   /** Bytes of the payload in the file; absent in an uncompressed file, where they equal the length. */
   readonly storedLengths?: Float64Array | undefined;
@@ -67,13 +71,41 @@ export class FrameIndex {
 
   /** Offset of a data frame's payload in the file; −1 for a zero frame, which has none. */
   fileOffset(frame: number): number {
-    return this.#value(this.#columns.fileOffsets, frame);
+    return Math.max(-1, this.#value(this.#columns.fileOffsets, frame));
   }
 
   /** Bytes of a data frame's payload in the file; 0 for a zero frame. */
   storedLength(frame: number): number {
     if (this.kind(frame) === 'zero') return 0;
     return this.#value(this.#columns.storedLengths ?? this.#columns.lengths, frame);
+  }
+
+  /**
+   * Number of the first frame that ends after a guest offset: the one that holds it, or the next one when none does;
+   * `count` when there is none. By binary search.
+   */
+  find(offset: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.start(middle) + this.length(middle) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /** Number of the first frame whose bytes in the file, header and payload, end after an offset; `count` for none. */
+  findInFile(fileOffset: number): number {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const place = Math.abs(this.#value(this.#columns.fileOffsets, middle));
+      if (place + this.storedLength(middle) > fileOffset) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   #value(column: Float64Array, frame: number): number {

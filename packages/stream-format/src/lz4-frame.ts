@@ -1,5 +1,7 @@
-import { compressFrame, decompressFrame } from 'lz4-napi';
+import { Lz4Error, loadLz4 } from '@virtnbd/lz4';
+import type { Codec, CompressedExtent } from './codec.ts';
 import { StreamFormatError } from './errors.ts';
+import { type Walk, walkBytes } from './walk.ts';
 
 /*
  * An LZ4 frame (github.com/lz4/lz4, doc/lz4_Frame_format.md), little-endian:
@@ -13,9 +15,9 @@ import { StreamFormatError } from './errors.ts';
  *   4  end mark, zero
  *   4  content checksum, when its flag is set
  *
- * The decoder in lz4-napi takes a frame that is cut between two blocks for whole, ignores what follows the frame, and
- * lets its output grow as the blocks say. So the frame is walked here first: it must fill its bytes exactly, and its
- * blocks must be as many as the declared length needs, which bounds the output before anything is decoded.
+ * A decoder may take a frame that is cut between two blocks for whole, ignore what follows it, or let its output grow
+ * as the blocks say. So the frame is walked first: it must end where its bytes do, and its blocks must be as many as the
+ * declared length needs, which bounds the output before anything is decoded.
  */
 
 const MAGIC = 0x184d2204;
@@ -28,108 +30,95 @@ const FLG_RESERVED = 0x02;
 const DICTIONARY = 0x01;
 const STORED = 0x80000000;
 
-/** Bytes of a frame header that holds a content size, up to and with that size. */
-export const LZ4_CONTENT_SIZE_END = 14;
+/** Magic, flags, descriptor, content size: what tells all about a frame but its blocks. */
+const HEADER = 14;
 
-/** The most bytes that one frame of `length` bytes may take: every block of 64 KiB stored as it is, with checksums. */
-export function maxLz4FrameBytes(length: number): number {
-  return 19 + length + Math.ceil(length / 65536) * 8 + 8;
-}
+export const lz4Codec: Codec = {
+  method: 'lz4',
+  smallest: 11,
+  cuts: true,
 
-/** One LZ4 frame with block and content checksums. The bytes must not change before it resolves. */
-export async function compressLz4(bytes: Uint8Array): Promise<Uint8Array> {
-  return await compressFrame(bytes, { blockChecksums: true, contentChecksum: true });
-}
+  /** Every block of 64 KiB stored as it is, with checksums. */
+  most: (length) => 19 + length + Math.ceil(length / 65536) * 8 + 8,
 
-/**
- * Decompresses exactly one LZ4 frame of exactly `length` bytes; its checksums are verified.
- *
- * @param fileOffset of the frame, for the error
- * @throws StreamFormatError BAD_PAYLOAD, or UNSUPPORTED for a frame that needs a dictionary
- */
-export async function decompressLz4(frame: Uint8Array, length: number, fileOffset: number): Promise<Uint8Array> {
-  checkLz4Frame(frame, length, fileOffset);
-  let bytes: Uint8Array;
-  try {
-    bytes = await decompressFrame(frame);
-  } catch (cause) {
-    throw bad(`does not decompress (${cause instanceof Error ? cause.message : String(cause)})`, fileOffset, cause);
-  }
-  if (bytes.length !== length) throw bad(`holds ${bytes.length} bytes instead of ${length}`, fileOffset);
-  return bytes;
+  walk: walkLz4,
+
+  async open(stored, target, fileOffset, verified) {
+    const { end, length } = walkBytes(walkLz4(fileOffset, target.length), stored, fileOffset);
+    if (length !== target.length) throw bad(`declares ${length} bytes instead of ${target.length}`, fileOffset);
+    if (end !== fileOffset + stored.length) throw bad('is followed by bytes that do not belong to it', fileOffset);
+    const engine = await loadLz4();
+    try {
+      await engine.decompress(stored, target, { skipChecksums: verified });
+    } catch (cause) {
+      if (!(cause instanceof Lz4Error) || cause.code !== 'BAD_FRAME') throw cause;
+      throw bad(`does not decompress (${cause.message})`, fileOffset, cause);
+    }
+  },
+};
+
+interface Header {
+  readonly bytes: number;
+  readonly contentSize: number | undefined;
+  readonly blockMaximum: number;
+  readonly blockChecksum: number;
+  readonly contentChecksum: number;
 }
 
 /**
  * The content size that a frame's header declares, from its first 14 bytes; undefined when it declares none.
  *
- * @throws StreamFormatError BAD_PAYLOAD
+ * @throws StreamFormatError BAD_PAYLOAD, UNSUPPORTED
  */
-export function lz4ContentSize(header: Uint8Array, fileOffset: number): number | undefined {
-  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
-  if (header.length < LZ4_CONTENT_SIZE_END || view.getUint32(0, true) !== MAGIC) {
-    throw bad('does not begin with the mark of one', fileOffset);
-  }
-  if ((view.getUint8(4) & CONTENT_SIZE) === 0) return undefined;
-  const size = view.getBigUint64(6, true);
-  return size > BigInt(Number.MAX_SAFE_INTEGER) ? Number.POSITIVE_INFINITY : Number(size);
+export function* lz4ContentSize(start: number): Walk<number | undefined> {
+  return (yield* readHeader(start)).contentSize;
 }
 
-/** Walks the frame without decoding it. */
-function checkLz4Frame(frame: Uint8Array, length: number, fileOffset: number): void {
-  if (frame.length < 7) throw bad('is too short', fileOffset);
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  if (view.getUint32(0, true) !== MAGIC) throw bad('does not begin with the mark of one', fileOffset);
+function* readHeader(start: number): Walk<Header> {
+  const bytes = yield { at: start, length: HEADER };
+  // The smallest frame has 11 bytes, and at least a stop frame follows it: 14 are there in every whole file.
+  if (bytes === undefined) throw bad('is cut off', start);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) throw bad('does not begin with the mark of one', start);
   const flags = view.getUint8(4);
   const descriptor = view.getUint8(5);
   const blockMaximum = 2 ** (8 + 2 * ((descriptor >> 4) & 7));
-  if ((flags & VERSION_MASK) !== VERSION_1 || (flags & FLG_RESERVED) !== 0) throw bad('has unknown flags', fileOffset);
-  if ((descriptor & 0x8f) !== 0 || blockMaximum < 65536) throw bad('has an unknown block size', fileOffset);
+  if ((flags & VERSION_MASK) !== VERSION_1 || (flags & FLG_RESERVED) !== 0) throw bad('has unknown flags', start);
+  if ((descriptor & 0x8f) !== 0 || blockMaximum < 65536) throw bad('has an unknown block size', start);
   if ((flags & DICTIONARY) !== 0) {
-    throw new StreamFormatError('UNSUPPORTED', `The LZ4 frame at byte ${fileOffset} needs a dictionary`, {
-      fileOffset,
+    throw new StreamFormatError('UNSUPPORTED', `The LZ4 frame at byte ${start} needs a dictionary`, {
+      fileOffset: start,
     });
   }
-  let position = 7;
-  if ((flags & CONTENT_SIZE) !== 0) {
-    position += 8;
-    if (frame.length < position) throw bad('is too short', fileOffset);
-    const declared = lz4ContentSize(frame, fileOffset);
-    if (declared !== length) throw bad(`declares ${declared} bytes instead of ${length}`, fileOffset);
-  }
-  position = walkBlocks(view, position, {
-    fileOffset,
+  const sized = (flags & CONTENT_SIZE) !== 0;
+  const size = sized ? view.getBigUint64(6, true) : 0n;
+  return {
+    bytes: sized ? 15 : 7,
+    contentSize: sized ? (size > Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : Number(size)) : undefined,
     blockMaximum,
-    blocks: Math.ceil(length / blockMaximum),
-    checksumBytes: (flags & BLOCK_CHECKSUM) !== 0 ? 4 : 0,
-  });
-  if ((flags & CONTENT_CHECKSUM) !== 0) position += 4;
-  if (position > frame.length) throw bad('is cut off', fileOffset);
-  if (position < frame.length) throw bad('is followed by bytes that do not belong to it', fileOffset);
+    blockChecksum: (flags & BLOCK_CHECKSUM) !== 0 ? 4 : 0,
+    contentChecksum: (flags & CONTENT_CHECKSUM) !== 0 ? 4 : 0,
+  };
 }
 
-interface BlockRules {
-  readonly fileOffset: number;
-  readonly blockMaximum: number;
-  readonly blocks: number;
-  readonly checksumBytes: number;
-}
-
-/** The position after the end mark. */
-function walkBlocks(view: DataView, from: number, rules: BlockRules): number {
-  let position = from;
+function* walkLz4(start: number, remaining: number): Walk<CompressedExtent> {
+  const header = yield* readHeader(start);
+  const length = header.contentSize ?? remaining;
+  if (length > remaining) throw bad(`declares ${length} bytes instead of ${remaining}`, start);
+  const expected = Math.ceil(length / header.blockMaximum);
+  let position = start + header.bytes;
   for (let blocks = 0; ; blocks++) {
-    if (position + 4 > view.byteLength) throw bad('is cut off', rules.fileOffset);
-    const field = view.getUint32(position, true);
+    const bytes = yield { at: position, length: 4 };
+    if (bytes === undefined) throw bad('is cut off', start);
+    const field = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
     position += 4;
     if (field === 0) {
-      if (blocks !== rules.blocks) throw bad(`has ${blocks} blocks instead of ${rules.blocks}`, rules.fileOffset);
-      return position;
+      if (blocks !== expected) throw bad(`has ${blocks} blocks instead of ${expected}`, start);
+      return { end: position + header.contentChecksum, length };
     }
     const size = field >= STORED ? field - STORED : field;
-    if (size === 0 || size > rules.blockMaximum || blocks === rules.blocks) {
-      throw bad('has a block that cannot be', rules.fileOffset);
-    }
-    position += size + rules.checksumBytes;
+    if (size === 0 || size > header.blockMaximum || blocks === expected) throw bad('has a block that cannot be', start);
+    position += size + header.blockChecksum;
   }
 }
 

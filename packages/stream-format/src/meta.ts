@@ -13,7 +13,7 @@ export interface StreamMeta {
   /** Format of the source image, such as `qcow2`. */
   readonly diskFormat?: string;
   readonly checkpointName: string;
-  /** False, or the level: a level of 0 is compressed, too. True in files of old versions. */
+  /** False, or the level. True in files of old versions. A level of 0 may be either: see `StreamFile.compressed`. */
   readonly compressed: boolean | number;
   readonly compressionMethod?: string;
   /** Empty or false in a base. */
@@ -77,18 +77,16 @@ export function decodeMeta(json: Uint8Array): StreamMeta {
   const raw = parseObject(json);
   const streamVersion = raw.streamVersion ?? raw['stream-version'];
   if (!isSize(streamVersion)) throw badMeta('streamVersion', streamVersion);
-  if (streamVersion !== 1 && streamVersion !== 2) {
+  if (streamVersion < 1 || streamVersion > 3) {
     throw new StreamFormatError(
       'UNSUPPORTED',
-      `The stream file is of version ${streamVersion}; this program reads 1 and 2. A newer version may read it`,
+      `The stream file is of version ${streamVersion}; this program reads 1, 2 and 3. A newer version may read it`,
     );
   }
   const compressed = raw.compressed ?? false;
   if (typeof compressed !== 'boolean' && !isSize(compressed)) throw badMeta('compressed', compressed);
   const method = optionalString(raw, 'compressionMethod');
-  if (compressed !== false && method !== undefined && method !== 'lz4') {
-    throw new StreamFormatError('UNSUPPORTED', `The stream file is compressed by ${method}; this program reads lz4`);
-  }
+  if (compressed !== false) requireMethod(streamVersion, method);
   const parentCheckpoint = raw.parentCheckpoint ?? false;
   if (parentCheckpoint !== false && typeof parentCheckpoint !== 'string') {
     throw badMeta('parentCheckpoint', parentCheckpoint);
@@ -112,6 +110,16 @@ export function decodeMeta(json: Uint8Array): StreamMeta {
     ...(writer !== undefined && { writer }),
     extra: Object.fromEntries(Object.entries(raw).filter(([key]) => !KNOWN_KEYS.has(key))),
   };
+}
+
+/** Versions 1 and 2 know lz4, also when they do not name it; version 3 is zstd. */
+function requireMethod(streamVersion: number, method: string | undefined): void {
+  const known = streamVersion === 3 ? 'zstd' : 'lz4';
+  if ((method ?? 'lz4') === known) return;
+  throw new StreamFormatError(
+    'UNSUPPORTED',
+    `The stream file, of version ${streamVersion}, is compressed by ${method ?? 'a method that it does not name'}; this program reads ${known} there`,
+  );
 }
 
 function parseObject(json: Uint8Array): Record<string, unknown> {

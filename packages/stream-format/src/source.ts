@@ -4,6 +4,8 @@ export interface RandomAccessSource {
   readonly size: number;
   /** Fills the whole buffer from `offset`, or rejects. Never called for bytes past `size`. */
   read(offset: number, buffer: Uint8Array): Promise<void>;
+  /** Told that these bytes will be read soon. A source that can do nothing with that leaves it out. */
+  prefetch?(offset: number, length: number): void;
 }
 
 /** Where a stream file is written to. */

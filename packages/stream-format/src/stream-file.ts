@@ -1,9 +1,12 @@
+import { CheckedSource } from './checked-source.ts';
+import type { Codec, CompressionMethod } from './codec.ts';
+import { type CutLayout, readCutLayout } from './cut-layout.ts';
 import { StreamFormatError, withFileName } from './errors.ts';
 import type { CutFrames, FrameIndex } from './frame-index.ts';
 import { MAX_PIECE_BYTES } from './limits.ts';
-import { decompressLz4, LZ4_CONTENT_SIZE_END, lz4ContentSize } from './lz4-frame.ts';
 import type { StreamMeta } from './meta.ts';
-import { type ScannedStream, scanStream } from './scan.ts';
+import { openStream } from './open.ts';
+import { cutOff, type ScannedStream } from './scan.ts';
 import type { RandomAccessSource } from './source.ts';
 
 export interface OpenOptions {
@@ -19,47 +22,66 @@ export interface Piece {
   readonly bytes: Uint8Array;
 }
 
-/** Where the pieces of a cut frame lie: n + 1 borders in the frame and in the file. */
-interface CutLayout {
-  readonly guest: readonly number[];
-  readonly file: readonly number[];
+/** A range of the disk, in bytes. */
+export interface GuestRange {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Where one piece lies, in its frame and in the file. */
+interface PiecePlace {
+  readonly start: number;
+  readonly length: number;
+  readonly fileOffset: number;
+  readonly stored: number;
 }
 
 /** A stream file, whole and closed: its description, the index of its frames, and their guest bytes at any offset. */
 export class StreamFile {
   readonly meta: StreamMeta;
   readonly index: FrameIndex;
-  /** Whether data frames hold LZ4 frames; `piece` is then the unit of reading. */
+  /** Whether payloads are compressed; `piece` is then the unit of reading. */
   readonly compressed: boolean;
+  /** How they are; undefined when they are plain. */
+  readonly method: CompressionMethod | undefined;
   readonly #source: RandomAccessSource;
+  readonly #codec: Codec | undefined;
   readonly #cuts: CutFrames;
   readonly #layouts = new Map<number, Promise<CutLayout>>();
   readonly #name: string | undefined;
+  /** Whether every byte that the source gives was verified. */
+  readonly #verified: boolean;
 
-  private constructor(source: RandomAccessSource, scanned: ScannedStream, name: string | undefined) {
+  /** Use `open`. */
+  constructor(source: RandomAccessSource, scanned: ScannedStream, name?: string) {
     this.meta = scanned.meta;
     this.index = scanned.index;
-    this.compressed = scanned.compressed;
+    this.compressed = scanned.codec !== undefined;
+    this.method = scanned.codec?.method;
+    this.#codec = scanned.codec;
     this.#cuts = scanned.cuts;
     this.#source = source;
     this.#name = name;
+    this.#verified = source instanceof CheckedSource;
   }
 
   /**
-   * Reads and checks the headers of all frames, the trailer and the end of the file. Payloads are read later.
+   * Reads and checks the headers of all frames, the trailer and the end of the file; where the source's checksums bring
+   * a frame table, that and the meta frame alone. Payloads are read later.
    *
    * @throws StreamFormatError whatever is wrong with the file; `signal.reason` on abort; errors of the source
    */
   static async open(source: RandomAccessSource, options: OpenOptions = {}): Promise<StreamFile> {
     try {
-      return new StreamFile(source, await scanStream(source, options.signal), options.name);
+      return new StreamFile(source, await openStream(source, options.signal), options.name);
     } catch (error) {
       throw withFileName(error, options.name);
     }
   }
 
   /**
-   * The guest bytes of a data frame, exactly `index.length(frame)` of them; LZ4 checksums are verified.
+   * The guest bytes of a data frame, exactly `index.length(frame)` of them; verified by the source's checksums, or else
+   * by those of the compressed frame.
    *
    * @throws StreamFormatError BAD_PAYLOAD, UNSUPPORTED; LIMIT for a frame of more than 64 MiB (use `read`)
    */
@@ -68,7 +90,6 @@ export class StreamFile {
     if (length > MAX_PIECE_BYTES) {
       throw this.#error('LIMIT', `Frame ${frame} holds ${length} bytes: too many for one buffer`, frame);
     }
-    if (this.compressed && !this.#cuts.has(frame)) return (await this.piece(frame, 0)).bytes;
     const bytes = new Uint8Array(length);
     await this.read(frame, 0, bytes);
     return bytes;
@@ -86,42 +107,70 @@ export class StreamFile {
     }
     if (this.index.kind(frame) === 'zero') {
       buffer.fill(0);
-    } else if (!this.compressed) {
+    } else if (this.#codec === undefined) {
       await this.#readSource(this.index.fileOffset(frame) + offsetInFrame, buffer);
     } else {
-      for (let done = 0; done < buffer.length; ) {
-        const { start, bytes } = await this.piece(frame, offsetInFrame + done);
-        const part = bytes.subarray(offsetInFrame + done - start).subarray(0, buffer.length - done);
-        buffer.set(part, done);
-        done += part.length;
-      }
+      for (let done = 0; done < buffer.length; ) done += await this.#readPiece(frame, offsetInFrame, buffer, done);
     }
   }
 
   /** The piece of a compressed data frame that holds the byte at `offsetInFrame`: what a cache keeps. */
   async piece(frame: number, offsetInFrame: number): Promise<Piece> {
-    this.#checkPiece(frame, offsetInFrame);
-    if (!this.#cuts.has(frame)) {
-      const length = this.index.length(frame);
-      const bytes = await this.#decompress(this.index.fileOffset(frame), this.index.storedLength(frame), length);
-      return { start: 0, bytes };
-    }
-    const { guest, file } = await this.#layout(frame);
-    const number = guest.findIndex((border) => border > offsetInFrame) - 1;
-    const [start = 0, end = 0] = guest.slice(number, number + 2);
-    const [fileStart = 0, fileEnd = 0] = file.slice(number, number + 2);
-    return { start, bytes: await this.#decompress(fileStart, fileEnd - fileStart, end - start) };
+    const place = await this.#place(frame, offsetInFrame);
+    const bytes = new Uint8Array(place.length);
+    await this.#decompress(place, bytes);
+    return { start: place.start, bytes };
   }
 
   /** Where the piece that `piece` would give begins in its frame: a cache's key. Nothing is decompressed. */
   async pieceStart(frame: number, offsetInFrame: number): Promise<number> {
-    this.#checkPiece(frame, offsetInFrame);
-    if (!this.#cuts.has(frame)) return 0;
-    const { guest } = await this.#layout(frame);
-    return guest[guest.findIndex((border) => border > offsetInFrame) - 1] ?? 0;
+    return (await this.#place(frame, offsetInFrame)).start;
   }
 
-  #checkPiece(frame: number, offsetInFrame: number): void {
+  /** Tells the source that guest bytes of an uncompressed data frame will be read soon. */
+  prefetch(frame: number, offsetInFrame: number, length: number): void {
+    if (this.#codec !== undefined || this.index.kind(frame) === 'zero') return;
+    this.#source.prefetch?.(this.index.fileOffset(frame) + offsetInFrame, length);
+  }
+
+  /**
+   * The guest ranges whose bytes depend on a range of the file, in order: of an uncompressed frame the part in it, of a
+   * compressed one all of it. What damage there spoils.
+   */
+  guestRanges(fileOffset: number, length: number): GuestRange[] {
+    const ranges: GuestRange[] = [];
+    const end = fileOffset + length;
+    const { index } = this;
+    for (let frame = index.findInFile(fileOffset); frame < index.count; frame++) {
+      if (index.kind(frame) === 'zero') continue;
+      const from = index.fileOffset(frame);
+      if (from >= end) break;
+      if (this.compressed) ranges.push({ start: index.start(frame), length: index.length(frame) });
+      else {
+        const first = Math.max(from, fileOffset);
+        const last = Math.min(from + index.storedLength(frame), end);
+        ranges.push({ start: index.start(frame) + first - from, length: last - first });
+      }
+    }
+    return ranges;
+  }
+
+  /** Fills `buffer` from `done` on with what one piece has of it. Returns how much that is. */
+  async #readPiece(frame: number, offsetInFrame: number, buffer: Uint8Array, done: number): Promise<number> {
+    const place = await this.#place(frame, offsetInFrame + done);
+    const from = offsetInFrame + done - place.start;
+    const part = buffer.subarray(done, done + place.length - from);
+    if (part.length === place.length) {
+      await this.#decompress(place, part);
+    } else {
+      const bytes = new Uint8Array(place.length);
+      await this.#decompress(place, bytes);
+      part.set(bytes.subarray(from, from + part.length));
+    }
+    return part.length;
+  }
+
+  async #place(frame: number, offsetInFrame: number): Promise<PiecePlace> {
     if (!this.compressed || this.index.kind(frame) === 'zero') {
       throw this.#error('USAGE', `Frame ${frame} is not compressed`, frame);
     }
@@ -129,78 +178,55 @@ export class StreamFile {
     if (!Number.isSafeInteger(offsetInFrame) || offsetInFrame < 0 || offsetInFrame >= length) {
       throw this.#error('OUT_OF_RANGE', `Byte ${offsetInFrame} of frame ${frame}, which holds ${length}`, frame);
     }
+    if (!this.#cuts.has(frame)) {
+      return { start: 0, length, fileOffset: this.index.fileOffset(frame), stored: this.index.storedLength(frame) };
+    }
+    const { guest, file } = await this.#layout(frame);
+    const number = guest.findIndex((border) => border > offsetInFrame) - 1;
+    const [start = 0, end = 0] = guest.slice(number, number + 2);
+    const [fileOffset = 0, fileEnd = 0] = file.slice(number, number + 2);
+    return { start, length: end - start, fileOffset, stored: fileEnd - fileOffset };
   }
 
-  async #decompress(fileOffset: number, stored: number, length: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(stored);
-    await this.#readSource(fileOffset, bytes);
+  async #decompress(place: PiecePlace, target: Uint8Array): Promise<void> {
+    const stored = new Uint8Array(place.stored);
+    await this.#readSource(place.fileOffset, stored);
     try {
-      return await decompressLz4(bytes, length, fileOffset);
+      await this.#codec?.open(stored, target, place.fileOffset, this.#verified);
     } catch (error) {
       throw withFileName(error, this.#name);
     }
   }
 
-  /** The layout of a cut frame, read once from the headers of its LZ4 frames. */
+  /** The layout of a cut frame, read once. */
   #layout(frame: number): Promise<CutLayout> {
     const known = this.#layouts.get(frame);
     if (known !== undefined) return known;
-    const layout = this.#readLayout(frame);
-    this.#layouts.set(frame, layout);
-    layout.catch(() => this.#layouts.delete(frame)); // a failed read may be tried again
-    return layout;
-  }
-
-  async #readLayout(frame: number): Promise<CutLayout> {
-    const file = [this.index.fileOffset(frame)];
-    const guest = [0];
-    let fileOffset = this.index.fileOffset(frame);
-    let guestOffset = 0;
-    const header = new Uint8Array(LZ4_CONTENT_SIZE_END);
-    for (const stored of this.#cuts.get(frame) ?? []) {
-      const size = await this.#contentSize(header, fileOffset, stored);
-      if (size === 0 || size > MAX_PIECE_BYTES || guestOffset + size > this.index.length(frame)) {
-        throw this.#error('BAD_PAYLOAD', `The LZ4 frame at byte ${fileOffset} declares ${size} bytes`, frame);
-      }
-      fileOffset += stored;
-      guestOffset += size;
-      file.push(fileOffset);
-      guest.push(guestOffset);
-    }
-    if (guestOffset !== this.index.length(frame)) {
-      const what = `The LZ4 frames of frame ${frame} hold ${guestOffset} bytes instead of ${this.index.length(frame)}`;
-      throw this.#error('BAD_PAYLOAD', what, frame);
-    }
-    return { guest, file };
-  }
-
-  async #contentSize(header: Uint8Array, fileOffset: number, stored: number): Promise<number> {
-    if (stored < header.length) {
-      throw new StreamFormatError('BAD_PAYLOAD', `The LZ4 frame at byte ${fileOffset} is too short`, { fileOffset });
-    }
-    await this.#readSource(fileOffset, header);
-    let size: number | undefined;
-    try {
-      size = lz4ContentSize(header, fileOffset);
-    } catch (error) {
+    const { index } = this;
+    const cut = {
+      fileOffset: index.fileOffset(frame),
+      length: index.length(frame),
+      sizes: this.#cuts.get(frame) ?? [],
+    };
+    const layout = readCutLayout(this.#source, cut).catch((error: unknown) => {
+      this.#layouts.delete(frame); // a failed read may be tried again
       throw withFileName(error, this.#name);
-    }
-    if (size === undefined) {
-      const message = `The LZ4 frame at byte ${fileOffset} is part of a cut frame and does not tell its size`;
-      throw withFileName(new StreamFormatError('UNSUPPORTED', message, { fileOffset }), this.#name);
-    }
-    return size;
+    });
+    this.#layouts.set(frame, layout);
+    return layout;
   }
 
   async #readSource(offset: number, buffer: Uint8Array): Promise<void> {
     try {
+      // An index that did not come from the file's own headers may know more than a file that was cut off has.
+      if (offset + buffer.length > this.#source.size) throw cutOff(this.#source.size);
       await this.#source.read(offset, buffer);
     } catch (error) {
       throw withFileName(error, this.#name);
     }
   }
 
-  #error(code: 'LIMIT' | 'OUT_OF_RANGE' | 'BAD_PAYLOAD' | 'USAGE', message: string, frame: number): unknown {
+  #error(code: 'LIMIT' | 'OUT_OF_RANGE' | 'USAGE', message: string, frame: number): unknown {
     const offset = this.index.fileOffset(frame);
     const error = new StreamFormatError(code, message, offset < 0 ? {} : { fileOffset: offset });
     return withFileName(error, this.#name);

@@ -1,15 +1,23 @@
-import { Adler32 } from './adler32.ts';
-import { type ChunkChecksums, ChunkHasher } from './chunk-checksums.ts';
+import type { ChunkChecksums } from './chunk-checksums.ts';
+import type { CompressionMethod } from './codec.ts';
+import { createEncoder, type Encoder } from './encoder.ts';
 import { StreamFormatError } from './errors.ts';
-import { encodeFrameHeader, type FrameKind, PAYLOAD_END } from './frame-header.ts';
+import { encodeFrameHeader, FRAME_HEADER_BYTES, PAYLOAD_END } from './frame-header.ts';
+import { FrameQueue } from './frame-queue.ts';
+import { FrameTableBuilder } from './frame-table.ts';
 import { MAX_META_BYTES, WRITE_LIMIT_BYTES } from './limits.ts';
-import { compressLz4 } from './lz4-frame.ts';
 import { encodeMeta, type StreamMeta } from './meta.ts';
 import type { Sink } from './source.ts';
 import { encodeTrailer } from './trailer.ts';
 
 export interface StreamWriterOptions {
-  readonly compression?: 'lz4' | undefined;
+  /** `zstd` is an addition of ours: a file of version 3, which the established tool refuses. */
+  readonly compression?: CompressionMethod | undefined;
+  /**
+   * LZ4: 1 and 2 the fast compressor, to 12 ever smaller and slower; 2 by default, and the highest without liblz4. zstd: 1 to
+   * 22, 3 by default. The nearest one that there is is taken; the meta frame tells it.
+   */
+  readonly level?: number | undefined;
   /** Bytes of a chunk of the chunk checksums; 256 KiB by default. */
   readonly chunkSize?: number;
 }
@@ -28,20 +36,8 @@ export interface StreamSummary {
   readonly chunks: ChunkChecksums;
 }
 
-/** What the established tool's `-z` stands for; LZ4 of this writer has one level. */
-const LZ4_LEVEL = 2;
-/** Frames that wait are handed to the sink together, up to these; Linux takes 1024 chunks at once. */
-const BATCH_BYTES = 1024 * 1024;
-const BATCH_CHUNKS = 256;
-
-interface QueuedFrame {
-  readonly kind: FrameKind;
-  readonly chunks: Promise<readonly Uint8Array[]>;
-  readonly done: PromiseWithResolvers<void>;
-}
-
 /**
- * Writes a stream file of version 2.
+ * Writes a stream file of version 2; of version 3 with zstd.
  *
  * `start` comes first, then `data` and `zero` in ascending order and without overlap, then `finish`. The calls may
  * overlap: frames are written in the order of the calls, and payloads are compressed at the same time. The caller bounds
@@ -49,43 +45,52 @@ interface QueuedFrame {
  * then good for nothing.
  */
 export class StreamWriter {
-  readonly #sink: Sink;
   readonly #meta: StreamMeta;
-  readonly #lz4: boolean;
-  readonly #adler32 = new Adler32();
-  readonly #hasher: ChunkHasher;
-  readonly #queue: QueuedFrame[] = [];
+  readonly #method: CompressionMethod | undefined;
+  readonly #level: number | undefined;
+  readonly #frames = new FrameTableBuilder();
+  readonly #queue: FrameQueue;
   readonly #storedSizes: number[] = [];
-  #state: 'new' | 'open' | 'finished' = 'new';
-  #failure: unknown;
-  #writing = false;
+  #encoder: Encoder | undefined;
+  #state: 'new' | 'starting' | 'open' | 'finished' = 'new';
   #guestEnd = 0;
   #dataSize = 0;
   #dataFrames = 0;
   #zeroFrames = 0;
   #storedSize = 0;
-  #fileSize = 0;
+  #firstFrame = 0;
 
   /**
-   * @param meta `compressed`, `compressionMethod` and `streamVersion` are written as the options say, whatever is there
+   * @param meta `compressed`, `compressionMethod` and `streamVersion` are written as the options say; a number in
+   *   `compressed` is the level where the options name none
    */
   constructor(sink: Sink, meta: StreamMeta, options: StreamWriterOptions = {}) {
-    this.#sink = sink;
-    this.#lz4 = options.compression === 'lz4';
-    this.#hasher = new ChunkHasher(options.chunkSize);
-    const level = typeof meta.compressed === 'number' && meta.compressed > 0 ? meta.compressed : LZ4_LEVEL;
-    this.#meta = { ...meta, compressed: this.#lz4 ? level : false, compressionMethod: 'lz4', streamVersion: 2 };
+    this.#method = options.compression;
+    const { compressed } = meta;
+    this.#level = options.level ?? (typeof compressed === 'number' && compressed > 0 ? compressed : undefined);
+    this.#queue = new FrameQueue(sink, options.chunkSize);
+    const streamVersion = this.#method === 'zstd' ? 3 : 2;
+    this.#meta = { ...meta, compressed: false, compressionMethod: this.#method ?? 'lz4', streamVersion };
   }
 
   /** Writes the meta frame. */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw this.#fail(usage('start was called before'));
-    const json = encodeMeta(this.#meta);
+    this.#state = 'starting';
+    let compressed: false | number = false;
+    try {
+      this.#encoder = this.#method && (await createEncoder(this.#method, this.#level));
+      compressed = this.#encoder?.level ?? false;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    const json = encodeMeta({ ...this.#meta, compressed });
     if (json.length > MAX_META_BYTES) {
       throw this.#fail(new StreamFormatError('LIMIT', `The meta frame has ${json.length} bytes; the limit is 1 MiB`));
     }
     this.#state = 'open';
-    await this.#enqueue('meta', [encodeFrameHeader('meta', 0, json.length), json, PAYLOAD_END]);
+    this.#firstFrame = FRAME_HEADER_BYTES + json.length + PAYLOAD_END.length;
+    await this.#queue.push([encodeFrameHeader('meta', 0, json.length), json, PAYLOAD_END]);
   }
 
   /**
@@ -100,13 +105,16 @@ export class StreamWriter {
     this.#dataFrames++;
     this.#dataSize += payload.length;
     const header = encodeFrameHeader('data', start, payload.length);
-    if (!this.#lz4) return await this.#enqueue('data', [header, payload, PAYLOAD_END]);
-    const compressed = compressLz4(payload);
-    const chunks = compressed.then((stored) => [header, stored, PAYLOAD_END]);
+    const onTurn = ([, stored]: readonly Uint8Array[]) => this.#countData(start, payload.length, stored?.length ?? 0);
+    if (this.#encoder === undefined) return await this.#queue.push([header, payload, PAYLOAD_END], onTurn);
+    const encoding = this.#encoder.encode(payload);
     try {
-      await this.#enqueue('data', chunks);
+      const chunks = encoding.then(({ bytes }) => [header, bytes, PAYLOAD_END]);
+      await this.#queue.push(chunks, onTurn);
     } finally {
-      await compressed.catch(() => undefined); // the payload is in use till then, also after another frame has failed
+      // The payload is in use till then, also after another frame has failed.
+      const encoded = await encoding.catch(() => undefined);
+      encoded?.release();
     }
   }
 
@@ -114,7 +122,7 @@ export class StreamWriter {
   async zero(start: number, length: number): Promise<void> {
     this.#checkRange('zero', start, length);
     this.#zeroFrames++;
-    await this.#enqueue('zero', [encodeFrameHeader('zero', start, length)]);
+    await this.#queue.push([encodeFrameHeader('zero', start, length)], () => this.#frames.zero(start, length));
   }
 
   /**
@@ -128,25 +136,26 @@ export class StreamWriter {
       throw this.#fail(usage(`dataSize is ${this.#meta.dataSize}, but ${this.#dataSize} bytes of data were written`));
     }
     this.#state = 'finished';
-    await this.#enqueue('stop', [encodeFrameHeader('stop', 0, 0)]);
-    if (this.#lz4) {
+    await this.#queue.push([encodeFrameHeader('stop', 0, 0)]);
+    if (this.#encoder !== undefined) {
       const json = encodeTrailer(this.#storedSizes);
-      await this.#enqueue('comp', [json, PAYLOAD_END, encodeFrameHeader('comp', 0, json.length)]);
+      await this.#queue.push([json, PAYLOAD_END, encodeFrameHeader('comp', 0, json.length)]);
     }
     return {
-      size: this.#fileSize,
-      adler32: this.#adler32.value,
+      size: this.#queue.size,
+      adler32: this.#queue.adler32,
       dataFrames: this.#dataFrames,
       zeroFrames: this.#zeroFrames,
       dataSize: this.#dataSize,
       storedSize: this.#storedSize,
-      chunks: this.#hasher.finish(),
+      chunks: this.#queue.checksums(this.#frames.finish(this.#firstFrame)),
     };
   }
 
   #checkOpen(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#state === 'new') throw this.#fail(usage('start was not called'));
+    if (this.#queue.failure !== undefined) throw this.#queue.failure;
+    if (this.#state === 'new' || this.#state === 'starting')
+      throw this.#fail(usage('start has not been called and done'));
     if (this.#state === 'finished') throw this.#fail(usage('finish was called before'));
   }
 
@@ -163,77 +172,19 @@ export class StreamWriter {
     this.#guestEnd = end;
   }
 
-  #enqueue(kind: FrameKind, chunks: readonly Uint8Array[] | Promise<readonly Uint8Array[]>): Promise<void> {
-    const done = Promise.withResolvers<void>();
-    const promised = Promise.resolve(chunks);
-    promised.catch(() => undefined); // it is awaited when its turn comes
-    this.#queue.push({ kind, chunks: promised, done });
-    if (!this.#writing) void this.#drain();
-    return done.promise;
-  }
-
-  /** Writes queued frames until none is left. There is one such loop at a time, so frames keep their order. */
-  async #drain(): Promise<void> {
-    this.#writing = true;
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      const batch = [next];
-      try {
-        if (this.#failure !== undefined) throw this.#failure;
-        await this.#write(await this.#gather(batch));
-        for (const frame of batch) frame.done.resolve();
-      } catch (error) {
-        this.#fail(error);
-        for (const frame of batch) frame.done.reject(this.#failure);
-      }
+  #countData(start: number, length: number, stored: number): void {
+    this.#storedSize += stored;
+    if (this.#encoder === undefined) this.#frames.data(start, length);
+    else {
+      this.#frames.data(start, length, stored);
+      this.#storedSizes.push(stored);
     }
-    this.#writing = false;
   }
 
-  /** The chunks of the first frame of the batch, and of those after it that are ready by then. */
-  async #gather(batch: QueuedFrame[]): Promise<Uint8Array[]> {
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    const add = (kind: FrameKind, frame: readonly Uint8Array[]) => {
-      chunks.push(...frame);
-      for (const chunk of frame) bytes += chunk.length;
-      if (kind === 'data') this.#countStored(frame[1]?.length ?? 0);
-    };
-    for (const frame of batch) add(frame.kind, await frame.chunks);
-    while (bytes < BATCH_BYTES && chunks.length < BATCH_CHUNKS) {
-      const frame = this.#queue[0];
-      const ready = frame && (await Promise.race([frame.chunks, NOT_READY]));
-      if (frame === undefined || ready === undefined) break;
-      this.#queue.shift();
-      batch.push(frame);
-      add(frame.kind, ready);
-    }
-    return chunks;
-  }
-
-  #countStored(size: number): void {
-    this.#storedSize += size;
-    if (this.#lz4) this.#storedSizes.push(size);
-  }
-
-  async #write(chunks: readonly Uint8Array[]): Promise<void> {
-    const written = this.#sink.write(chunks);
-    // The checksums are made while the sink is at work.
-    for (const chunk of chunks) {
-      this.#adler32.update(chunk);
-      this.#hasher.update(chunk);
-      this.#fileSize += chunk.length;
-    }
-    await written;
-  }
-
-  /** Keeps the first failure and returns it. */
   #fail(error: unknown): unknown {
-    this.#failure ??= error;
-    return this.#failure;
+    return this.#queue.fail(error);
   }
 }
-
-const NOT_READY = Promise.resolve(undefined);
 
 function usage(what: string): StreamFormatError {
   return new StreamFormatError('USAGE', `Stream writer: ${what}`);

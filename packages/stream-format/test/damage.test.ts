@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytesSource, checkedSource, type RandomAccessSource, StreamFile, StreamFormatError } from '../src/index.ts';
 import { applyFrames } from './fixtures.ts';
+import { makeSeeds } from './fuzz/seeds.ts';
 import { smallFile } from './writing.ts';
 
 /** The disk that a file holds, or the error of this package that says why not. Any other error fails the test. */
@@ -16,7 +17,7 @@ async function outcome(source: () => RandomAccessSource): Promise<Buffer | Strea
   }
 }
 
-for (const compression of [undefined, 'lz4'] as const) {
+for (const compression of [undefined, 'lz4', 'zstd'] as const) {
   describe(`a small ${compression ?? 'uncompressed'} file`, async () => {
     const { bytes, summary } = await smallFile(compression);
     const right = await outcome(() => bytesSource(bytes));
@@ -91,3 +92,23 @@ function hugeDisk(bytes: Buffer): boolean {
   const size = /"virtualSize": (\d+)/.exec(bytes.toString('latin1'))?.[1];
   return Number(size ?? 0) > 2 ** 20;
 }
+
+describe.each(['version 1', 'cut lz4'])('a small file, %s', async (name) => {
+  const seed = (await makeSeeds()).find((known) => known.name === name);
+  if (seed === undefined) throw new Error(name);
+  const step = name === 'version 1' ? 1 : 7; // every bit of every byte in the one, of each place in turn in the other
+
+  test('cut off at any byte is refused, also without checksums', async () => {
+    for (let size = 0; size < seed.bytes.length; size += step) {
+      expect(await outcome(() => bytesSource(seed.bytes.subarray(0, size)))).toBeInstanceOf(StreamFormatError);
+    }
+  });
+
+  test('with any one bit flipped is refused through its checksums, or right', async () => {
+    for (let bit = 0; bit < seed.bytes.length * 8; bit += step) {
+      const found = await outcome(() => checkedSource(bytesSource(flip(seed.bytes, bit)), seed.checksums));
+      if (Buffer.isBuffer(found)) expect(found.equals(seed.disk), `bit ${bit}`).toBe(true);
+      else expect(found).toMatchObject({ code: 'CHECKSUM' });
+    }
+  });
+});

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bytesSource, ChunkHasher, StreamFile, StreamWriter } from '../src/index.ts';
+import { bytesSource, type ChunkChecksums, ChunkHasher, StreamFile, StreamWriter } from '../src/index.ts';
 import { type Frame, MemorySink, metaOf, payloadOf, writeStream } from './writing.ts';
 import { adler32OfZlib } from './zlib-adler32.ts';
 
@@ -22,8 +24,10 @@ const frames = fc
     return { list, size: start + 4096 };
   });
 
+const crcsOf = (chunks: ChunkChecksums) => Array.from({ length: chunks.count }, (_, i) => chunks.crc(i));
+
 describe('StreamWriter', () => {
-  for (const compression of [undefined, 'lz4'] as const) {
+  for (const compression of [undefined, 'lz4', 'zstd'] as const) {
     test(`what is written ${compression ?? 'uncompressed'} reads back the same`, async () => {
       await fc.assert(
         fc.asyncProperty(frames, async ({ list, size }) => {
@@ -44,7 +48,7 @@ describe('StreamWriter', () => {
           });
           const hasher = new ChunkHasher();
           hasher.update(bytes);
-          expect(Buffer.from(summary.chunks.encode()).equals(hasher.finish().encode())).toBe(true);
+          expect(crcsOf(summary.chunks)).toEqual(crcsOf(hasher.finish()));
         }),
         { numRuns: 40 },
       );
@@ -116,7 +120,7 @@ describe('StreamWriter', () => {
     await expect(writer.data(0, new Uint8Array(32 * 1024 * 1024))).rejects.toMatchObject({ code: 'USAGE' });
   });
 
-  for (const compression of [undefined, 'lz4'] as const) {
+  for (const compression of [undefined, 'lz4', 'zstd'] as const) {
     test(`after the n-th write has failed every call fails with its error (${compression ?? 'plain'})`, async () => {
       for (let n = 0; n < 6; n++) {
         const full = new Error('No space left');
@@ -144,8 +148,50 @@ describe('StreamWriter', () => {
           if (outcome !== 'done') failed = true;
           expect(outcome).toBe(failed ? full : 'done');
         }
-        expect(failed).toBe(n < (compression ? 6 : 5));
+        expect(failed).toBe(n < (compression ? 6 : 5)); // a trailer is one write more
       }
     });
   }
+
+  test.each(['lz4', undefined] as const)('a slow sink holds everything back (%s)', async (compression) => {
+    let writes = 0;
+    let open = 0;
+    let most = 0;
+    const slow = {
+      async write() {
+        most = Math.max(most, ++open);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        open--;
+        writes++;
+      },
+    };
+    const writer = new StreamWriter(slow, metaOf(1 << 24, 20 * 600_000), { compression });
+    await writer.start();
+    const ended: number[] = [];
+    const calls = Array.from({ length: 20 }, async (_, i) => {
+      await writer.data(i * 700_000, randomBytes(600_000));
+      ended.push(i);
+      expect(writes).toBeGreaterThan(i / 2); // a batch takes two frames of this size
+    });
+    await Promise.all(calls);
+    await writer.finish();
+    expect(most).toBe(1);
+    expect(ended).toEqual([...ended].sort((a, b) => a - b));
+  });
+
+  test('the meta frame tells the level that is really used, the nearest that there is', async () => {
+    const payload = readFileSync(join(import.meta.dirname, '../SPEC.md'));
+    const write = async (compression: 'lz4' | 'zstd', level?: number) => {
+      const options = { compression, ...(level !== undefined && { level }) };
+      const { bytes } = await writeStream(1 << 20, [{ start: 0, length: payload.length, payload }], options);
+      const { meta, index } = await StreamFile.open(bytesSource(bytes));
+      return { level: meta.compressed, stored: index.storedLength(0), version: meta.streamVersion };
+    };
+    expect(await write('lz4')).toMatchObject({ level: 2, version: 2 });
+    expect(await write('lz4', 40)).toMatchObject({ level: 12 });
+    expect(await write('lz4', -3)).toMatchObject({ level: 1 });
+    expect((await write('lz4', 12)).stored).toBeLessThan((await write('lz4', 2)).stored);
+    expect(await write('zstd')).toMatchObject({ level: 3, version: 3 });
+    expect((await write('zstd', 19)).stored).toBeLessThan((await write('zstd', 1)).stored);
+  });
 });

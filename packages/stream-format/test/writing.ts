@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { compressBound, loadLz4 } from '@virtnbd/lz4';
 import {
+  type CompressionMethod,
   type Sink,
   type StreamMeta,
   type StreamSummary,
@@ -64,6 +66,12 @@ export async function writeStream(
   return { bytes: sink.bytes(), summary, sink };
 }
 
+/** One LZ4 frame, as the writer makes it. */
+export async function lz4Frame(bytes: Uint8Array): Promise<Uint8Array> {
+  const target = Buffer.alloc(compressBound(bytes.length));
+  return target.subarray(0, await (await loadLz4()).compress(bytes, target, 2));
+}
+
 /** Half noise, half text. */
 export function payloadOf(length: number): Uint8Array {
   const bytes = Buffer.alloc(length, 'The quick brown fox. ');
@@ -72,7 +80,7 @@ export function payloadOf(length: number): Uint8Array {
 }
 
 /** A small disk with one frame of each kind and a gap. */
-export async function smallFile(compression?: 'lz4') {
+export async function smallFile(compression?: CompressionMethod) {
   const noise = randomBytes(300);
   const text = Buffer.alloc(700, 'lorem ipsum ');
   return await writeStream(

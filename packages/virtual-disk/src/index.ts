@@ -1,2 +1,8 @@
 export { VirtualDiskError, type VirtualDiskErrorCode } from './errors.ts';
-export { type DiskExtent, type DiskLayer, type ReadOptions, VirtualDisk } from './virtual-disk.ts';
+export {
+  type DiskExtent,
+  type DiskLayer,
+  type ReadOptions,
+  VirtualDisk,
+  type VirtualDiskOptions,
+} from './virtual-disk.ts';

@@ -1,23 +1,35 @@
 import type { Piece } from '@virtnbd/stream-format';
 
+/** Bytes of pieces that are being loaded at a time, unless one alone is larger. */
+const LOADING_BYTES = 32 * 1024 * 1024;
+
 /** Keeps decompressed pieces up to a number of bytes, the last used ones; the newest one always. */
 export class PieceCache {
   readonly #limit: number;
   /** Least recently used first. */
   readonly #pieces = new Map<string, Piece>();
   readonly #loading = new Map<string, Promise<Piece>>();
+  readonly #waiting: (() => void)[] = [];
   #bytes = 0;
+  #loadingBytes = 0;
 
   /** @param limit bytes */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
+  /** Whether a piece is kept, or being loaded. */
+  has(key: string): boolean {
+    return this.#pieces.has(key) || this.#loading.has(key);
+  }
+
   /**
    * The piece under a key, loaded when it is not kept. Who asks while it is being loaded waits for the same load; a load
-   * that failed is not kept.
+   * that failed is not kept. Loads wait for one another where they would take too much memory together.
+   *
+   * @param size bytes that the piece will have, at most
    */
-  async get(key: string, load: () => Promise<Piece>): Promise<Piece> {
+  async get(key: string, size: number, load: () => Promise<Piece>): Promise<Piece> {
     const kept = this.#pieces.get(key);
     if (kept !== undefined) {
       this.#pieces.delete(key);
@@ -26,7 +38,7 @@ export class PieceCache {
     }
     const loading = this.#loading.get(key);
     if (loading !== undefined) return await loading;
-    const promise = load();
+    const promise = this.#inTurn(size, load);
     this.#loading.set(key, promise);
     try {
       const piece = await promise;
@@ -34,6 +46,19 @@ export class PieceCache {
       return piece;
     } finally {
       this.#loading.delete(key);
+    }
+  }
+
+  async #inTurn(size: number, load: () => Promise<Piece>): Promise<Piece> {
+    while (this.#loadingBytes > 0 && this.#loadingBytes + size > LOADING_BYTES) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#loadingBytes += size;
+    try {
+      return await load();
+    } finally {
+      this.#loadingBytes -= size;
+      for (const resume of this.#waiting.splice(0)) resume();
     }
   }
 

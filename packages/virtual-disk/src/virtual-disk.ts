@@ -1,7 +1,8 @@
-import type { StreamFile } from '@virtnbd/stream-format';
+import { MAX_PIECE_BYTES, type Piece, type StreamFile } from '@virtnbd/stream-format';
 import { VirtualDiskError } from './errors.ts';
 import { ABSENT, type ExtentMap, findExtent, layerMap, mergeMaps } from './extent-map.ts';
 import { PieceCache } from './piece-cache.ts';
+import { SequenceDetector } from './sequence-detector.ts';
 
 /** One stream file of a chain. */
 export interface DiskLayer {
@@ -27,8 +28,17 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Decompressed guest bytes kept for the reads that come after. */
+export interface VirtualDiskOptions {
+  /** Decompressed guest bytes kept for the reads that come after; 32 MiB by default. The last piece is always kept. */
+  readonly cacheBytes?: number;
+}
+
 const CACHE_BYTES = 32 * 1024 * 1024;
+/** How far ahead of small reads in sequence is read: of compressed pieces, and of plain bytes. */
+const AHEAD_BYTES = 4 * 1024 * 1024;
+const AHEAD_PLAIN_BYTES = 512 * 1024;
+/** Larger reads keep the source busy by themselves. */
+const SMALL_READ_BYTES = 256 * 1024;
 /** Reads of layers that one `read` has open at a time. */
 const READS_IN_FLIGHT = 16;
 
@@ -40,10 +50,12 @@ export class VirtualDisk {
   readonly dataBytes: number;
   readonly #layers: readonly DiskLayer[];
   readonly #map: ExtentMap;
-  readonly #cache = new PieceCache(CACHE_BYTES);
+  readonly #cache: PieceCache;
+  readonly #sequence = new SequenceDetector();
 
-  private constructor(layers: readonly DiskLayer[], map: ExtentMap, size: number) {
+  private constructor(layers: readonly DiskLayer[], map: ExtentMap, size: number, options: VirtualDiskOptions) {
     this.#layers = layers;
+    this.#cache = new PieceCache(options.cacheBytes ?? CACHE_BYTES);
     this.#map = map;
     this.size = size;
     let dataBytes = 0;
@@ -58,13 +70,13 @@ export class VirtualDisk {
    *
    * @throws VirtualDiskError USAGE without layers
    */
-  static fromLayers(layers: readonly DiskLayer[]): VirtualDisk {
+  static fromLayers(layers: readonly DiskLayer[], options: VirtualDiskOptions = {}): VirtualDisk {
     const newest = layers.at(-1);
     if (newest === undefined) throw new VirtualDiskError('USAGE', 'A disk needs at least one layer');
     const maps = layers.map(({ file: { index, meta } }, number) =>
       layerMap(index, number, meta.virtualSize, number === 0 || !meta.incremental),
     );
-    return new VirtualDisk(layers, mergeMaps(maps), newest.file.meta.virtualSize);
+    return new VirtualDisk(layers, mergeMaps(maps), newest.file.meta.virtualSize, options);
   }
 
   /** All extents in order, without gaps, from 0 to the end of the disk. */
@@ -87,6 +99,7 @@ export class VirtualDisk {
       throw new VirtualDiskError('OUT_OF_RANGE', message, { offset });
     }
     options.signal?.throwIfAborted();
+    const inSequence = this.#sequence.next(offset, buffer.length) && buffer.length < SMALL_READ_BYTES;
     let reads: Promise<void>[] = [];
     let number = findExtent(this.#map, offset);
     for (let done = 0; done < buffer.length; number++) {
@@ -105,6 +118,7 @@ export class VirtualDisk {
         options.signal?.throwIfAborted();
       }
     }
+    if (inSequence) this.#readAhead(offset + buffer.length);
     await settled(reads);
     options.signal?.throwIfAborted();
   }
@@ -124,18 +138,48 @@ export class VirtualDisk {
     const file = this.#layers[layer]?.file;
     if (file === undefined) throw new RangeError(`Layer ${layer} of ${this.#layers.length}`);
     const inFrame = offset - file.index.start(frame);
-    if (!file.compressed) {
+    // A frame that is read as a whole is opened where it is wanted: who reads so does not come back for it.
+    const whole = part.length === file.index.length(frame) && !this.#cache.has(`${layer}:${frame}:0`);
+    if (!file.compressed || whole) {
       await file.read(frame, inFrame, part);
       return;
     }
     for (let done = 0; done < part.length; ) {
-      const start = await file.pieceStart(frame, inFrame + done);
-      const { bytes } = await this.#cache.get(`${layer}:${frame}:${start}`, () => file.piece(frame, inFrame + done));
+      const { start, bytes } = await this.#piece(layer, file, frame, inFrame + done);
       const from = inFrame + done - start;
       const copied = bytes.subarray(from, from + part.length - done);
       part.set(copied, done);
       done += copied.length;
     }
+  }
+
+  async #piece(layer: number, file: StreamFile, frame: number, inFrame: number): Promise<Piece> {
+    const start = await file.pieceStart(frame, inFrame);
+    const size = Math.min(file.index.length(frame) - start, MAX_PIECE_BYTES);
+    return await this.#cache.get(`${layer}:${frame}:${start}`, size, () => file.piece(frame, inFrame));
+  }
+
+  /** Begins to load what reads in sequence come to next. What fails here fails again, and is told, when it is read. */
+  #readAhead(from: number): void {
+    const end = Math.min(this.size, from + AHEAD_BYTES);
+    for (let number = findExtent(this.#map, from); number < this.#map.count; number++) {
+      const extent = this.#extent(number);
+      if (extent.start >= end) return;
+      const file = this.#layers[extent.layer]?.file;
+      if (extent.kind === 'zero' || file === undefined) continue;
+      const inFrame = Math.max(from, extent.start) - file.index.start(extent.frame);
+      if (file.compressed) this.#pieceAhead(extent, file, inFrame);
+      else if (extent.start < from + AHEAD_PLAIN_BYTES) {
+        const length = Math.min(extent.start + extent.length, from + AHEAD_PLAIN_BYTES) - Math.max(from, extent.start);
+        file.prefetch(extent.frame, inFrame, length);
+      }
+    }
+  }
+
+  #pieceAhead({ layer, frame }: DiskExtent, file: StreamFile, inFrame: number): void {
+    // A piece as large as what is read ahead takes longer than the reads before it.
+    if (file.index.length(frame) > AHEAD_BYTES) return;
+    this.#piece(layer, file, frame, inFrame).catch(() => undefined);
   }
 }
 

@@ -1,0 +1,12 @@
+export { type BlockSize, NBD_DEFAULT_PORT } from '@virtnbd/nbd-protocol';
+export type { BlockSource, SourceExtent, SourceOptions } from './block-source.ts';
+export { NbdServerError, type NbdServerErrorCode } from './errors.ts';
+export type { ConnectionInfo, RequestInfo, ServerEvent } from './events.ts';
+export type { NbdExport } from './export-table.ts';
+export { ExtentTable } from './extent-table.ts';
+export type { ListenAddress, SocketFiles, TcpAddress, UnixAddress } from './listener.ts';
+export type { OverlayFile } from './overlay/overlay-file.ts';
+export { type OverlayOptions, OverlaySource } from './overlay/overlay-source.ts';
+export { type CloseOptions, NbdServer, type ServerOptions } from './server.ts';
+export type { ServerTlsOptions } from './tls.ts';
+export { exportUri, type ServerAddress } from './uri.ts';
