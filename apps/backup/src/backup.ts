@@ -31,6 +31,9 @@ export async function backup(
   const host = new LocalHost();
   const uri = flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
   const show = presenter(session);
+  const { compress } = flags;
+  if (compress !== undefined && lz4Level(compress) !== compress)
+    log.warn(`LZ4 has no level ${compress}; level ${lz4Level(compress)} is used`);
   const since = performance.now();
   const result = await runBackup(requestOf(flags), {
     host,
@@ -57,12 +60,17 @@ function requestOf(flags: BackupFlags): BackupRequest {
       ...(exclude !== undefined && { exclude: exclude.split(',') }),
       allowPlaintext: flags['allow-plaintext'],
     },
-    compress: flags.compress !== undefined,
+    ...(flags.compress !== undefined && { compress: lz4Level(flags.compress) }),
     scratchFolder: resolve(flags.scratchdir),
     ...(worker !== undefined && { workers: worker }),
     ...(socketfile !== undefined && { socketPath: resolve(socketfile) }),
     ...(mountpoints !== undefined && { freezeMountpoints: mountpoints.split(',') }),
   };
+}
+
+/** LZ4 has levels 1 to 12; the established command lets others pass. */
+function lz4Level(level: number): number {
+  return Math.min(12, Math.max(1, level));
 }
 
 /** Turns events into lines and bars, one bar a disk. */

@@ -17,8 +17,8 @@ export interface BackupRequest {
   /** The backup folder, an absolute path; made, with mode 0700, when it is not there. */
   readonly folder: string;
   readonly selection?: DiskSelection;
-  /** Whether payloads are compressed (LZ4). */
-  readonly compress?: boolean;
+  /** Level to compress payloads with (LZ4), 1 to 12: from 3 on slower and smaller. Not compressed when absent. */
+  readonly compress?: number;
   /** Disks copied at the same time, 1 or more; all of them, but at most {@link MAX_WORKERS}, when absent. */
   readonly workers?: number;
   /** Where qemu keeps what the guest overwrites meanwhile; `/var/tmp` when absent. */

@@ -107,7 +107,7 @@ export class PointRun {
 
   async copy(): Promise<BackupResult['disks']> {
     const { context, tell, signal } = this.#tools;
-    const { workers = MAX_WORKERS, compress = false } = this.#request;
+    const { workers = MAX_WORKERS, compress } = this.#request;
     const exports = this.#exports;
     if (exports === undefined) throw new Error('copy comes after open');
     this.step('copying');
@@ -118,7 +118,7 @@ export class PointRun {
         return await saveDisk(this.#transaction, this.#plan, disk, {
           exports,
           buffers: buffersFor(Math.min(workers, this.#plan.disks.length)),
-          compress,
+          ...(compress !== undefined && { compress }),
           writer: context.writer,
           created: this.#created,
           tell,

@@ -13,7 +13,7 @@ interface SaveOptions {
   readonly exports: DiskExports;
   /** Frames of it that may be in memory at the same time. */
   readonly buffers: number;
-  readonly compress: boolean;
+  readonly compress?: number;
   readonly writer: Writer;
   readonly created: Date;
   readonly tell: BackupListener;
@@ -47,7 +47,8 @@ export async function saveDisk(
     const file = dataFileOf(plan, target);
     await using out = await transaction.createData(file);
     const writer = new StreamWriter(out, header(plan, disk, dataBytes, options), {
-      compression: options.compress ? 'lz4' : undefined,
+      compression: options.compress === undefined ? undefined : 'lz4',
+      level: options.compress,
     });
     await writer.start();
     await copyDisk(client, writer, table, {

@@ -24,8 +24,8 @@ export interface Shared {
   readonly handshakeTimeoutMs: number;
   readonly emit: (event: ServerEvent) => void;
   readonly onRequest: ((request: RequestInfo) => void) | undefined;
-  /** Connections besides one that just ended. */
-  readonly left: () => number;
+  /** Takes a connection that has ended off the list. @returns how many are left */
+  readonly ended: (connection: Connection) => number;
 }
 
 /** One client, from the greeting to the end. */
@@ -149,12 +149,13 @@ export class Connection {
   #tellEnd(): void {
     const error = this.#error ?? this.#channel.error;
     const exportName = this.#session?.open.name;
+    const left = this.#shared.ended(this);
     this.#shared.emit({
       type: 'disconnected',
       connection: this.info,
       ...(exportName !== undefined && { exportName }),
       ...(error !== undefined && { error }),
-      left: this.#shared.left(),
+      left,
     });
   }
 }

@@ -52,11 +52,15 @@ export class NbdServer implements AsyncDisposable {
   #nextId = 1;
   #closing: Promise<void> | undefined;
 
-  private constructor(server: Server, address: ServerAddress, shared: Omit<Shared, 'left'>) {
+  private constructor(server: Server, address: ServerAddress, shared: Omit<Shared, 'ended'>) {
     this.#server = server;
     this.address = address;
     this.#tls = shared.tls !== undefined;
-    this.#shared = { ...shared, left: () => this.#connections.size - 1 };
+    const ended = (connection: Connection) => {
+      this.#connections.delete(connection);
+      return this.#connections.size;
+    };
+    this.#shared = { ...shared, ended };
   }
 
   /**
@@ -116,10 +120,7 @@ export class NbdServer implements AsyncDisposable {
       }
       const peer = peerName(socket.remoteAddress, socket.remotePort);
       const connection = new Connection(socket, { id: this.#nextId++, peer }, this.#shared);
-      // Counted from before its first event to after its last one.
-      this.#connections.set(connection, Promise.resolve());
-      const served = connection.serve().finally(() => this.#connections.delete(connection));
-      this.#connections.set(connection, served);
+      this.#connections.set(connection, connection.serve());
     });
     this.#server.on('drop', (data) => {
       this.#shared.emit({ type: 'refused', peer: peerName(data?.remoteAddress, data?.remotePort) });
@@ -149,7 +150,7 @@ export class NbdServer implements AsyncDisposable {
   }
 }
 
-function sharedBy(options: ServerOptions): Omit<Shared, 'left'> {
+function sharedBy(options: ServerOptions): Omit<Shared, 'ended'> {
   const { maxRequests = 16, maxMemory = 64 * MIB, handshakeTimeoutMs = 30_000, tls, onEvent, onRequest } = options;
   checkCount('maxRequests', maxRequests);
   checkCount('maxMemory', maxMemory);

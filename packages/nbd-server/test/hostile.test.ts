@@ -147,6 +147,15 @@ test('more clients than allowed are turned away, until one leaves', async () => 
   expect([second, fourth].every(({ socket }) => !socket.closed)).toBe(true);
 });
 
+test('clients that end together are counted down to none', async () => {
+  await using serving = await serve(new MemorySource(content));
+  const clients = await Promise.all(Array.from({ length: 8 }, () => RawClient.opened(serving.path)));
+  for (const client of clients) client[Symbol.dispose]();
+  const ends = () => serving.events.filter((event) => event.type === 'disconnected');
+  await waitFor(() => ends().length === 8);
+  expect(ends().map(({ left }) => left)).toEqual([7, 6, 5, 4, 3, 2, 1, 0]);
+});
+
 test('a client that goes away in mid-read ends what is done for it', async () => {
   let aborted = false;
   const source = {
