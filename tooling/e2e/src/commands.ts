@@ -6,6 +6,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 /** Paths of the commands' entry files. */
 export const bins = {
   virtnbdbackup: `${root}apps/backup/bin/virtnbdbackup.js`,
+  virtnbd: `${root}apps/cli/bin/virtnbd.js`,
   virtnbdrestore: `${root}apps/restore/bin/virtnbdrestore.js`,
 } as const;
 
