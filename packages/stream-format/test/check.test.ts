@@ -109,18 +109,20 @@ for (const compression of [undefined, 'lz4', 'zstd'] as const) {
       await expect(checkStream(broken)).rejects.toBe(reason);
     });
 
-    test.runIf(compression !== undefined)('decodes: a damaged payload is found without any checksum file', async () => {
-      const bad = damaged(bytes, index.fileOffset(3) + 10_000);
-      expect((await check(bad)).sound).toBe(true);
-      const report = await check(bad, { depth: 'frames', name: 'vda.full.data' });
-      expect(report).toMatchObject({ sound: false, framesDecoded: 4 });
-      expect(report.problems[0]).toMatchObject({
-        code: 'BAD_PAYLOAD',
-        fileOffset: index.fileOffset(3),
-        guest: [{ start: 3 * PART, length: PART }],
-        message: expect.stringContaining('vda.full.data: '),
+    if (compression !== undefined) {
+      test('decodes: a damaged payload is found without any checksum file', async () => {
+        const bad = damaged(bytes, index.fileOffset(3) + 10_000);
+        expect((await check(bad)).sound).toBe(true);
+        const report = await check(bad, { depth: 'frames', name: 'vda.full.data' });
+        expect(report).toMatchObject({ sound: false, framesDecoded: 4 });
+        expect(report.problems[0]).toMatchObject({
+          code: 'BAD_PAYLOAD',
+          fileOffset: index.fileOffset(3),
+          guest: [{ start: 3 * PART, length: PART }],
+          message: expect.stringContaining('vda.full.data: '),
+        });
       });
-    });
+    }
   });
 }
 

@@ -90,15 +90,17 @@ describe.each(['lz4', undefined] as const)('read-ahead (%s)', (compression) => {
     expect(read()).toBeLessThanOrEqual(size + 16 * 262_144);
   });
 
-  test.runIf(compression === undefined)('damage ahead does no harm until its chunk is read', async () => {
-    const { disk: made, index } = await disk(compression, { broken: 12 });
-    const step = 32_768;
-    const chunk = Math.floor((index.fileOffset(12) + 300_000) / 262_144) * 262_144;
-    const spoilt = 12 * MIB + chunk - index.fileOffset(12);
-    let offset = 8 * MIB;
-    for (; offset + step <= spoilt; offset += step) await readFrom(made, offset, step);
-    await expect(readFrom(made, offset, step)).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset: chunk });
-  });
+  if (compression === undefined) {
+    test('damage ahead does no harm until its chunk is read', async () => {
+      const { disk: made, index } = await disk(compression, { broken: 12 });
+      const step = 32_768;
+      const chunk = Math.floor((index.fileOffset(12) + 300_000) / 262_144) * 262_144;
+      const spoilt = 12 * MIB + chunk - index.fileOffset(12);
+      let offset = 8 * MIB;
+      for (; offset + step <= spoilt; offset += step) await readFrom(made, offset, step);
+      await expect(readFrom(made, offset, step)).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset: chunk });
+    });
+  }
 
   test('parallel reads in sequence give the right bytes from a cache of next to nothing', async () => {
     const { disk: made } = await disk(compression, { cacheBytes: 1 });
