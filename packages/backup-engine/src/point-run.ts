@@ -59,7 +59,7 @@ export class PointRun {
   async removeOldChain(): Promise<void> {
     const { level, superseded, domain, disks } = this.#plan;
     if (level !== 'full') return;
-    const strays = new Map(disks.map(({ target, bitmaps }) => [target, bitmaps]));
+    const strays = new Map(disks.map(({ target, bitmaps }) => [target, bitmaps.map(({ name }) => name)]));
     if (superseded.length > 0) {
       await rehearseJob(this.#tools, this.#plan, this.#job);
       await this.#transaction.markSuperseded(superseded);

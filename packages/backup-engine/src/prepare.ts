@@ -69,6 +69,7 @@ export async function prepare(
   const disks: PlannedDisk[] = [];
   for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(host, disk, signal)) });
   checkDisks(level, disks, parent);
+  if (state === 'off' && parent !== null) requireBitmaps(disks, parent.id);
   return {
     level,
     domain,
@@ -167,6 +168,12 @@ async function decide(
   const second = plan(await readCheckpoints(libvirt, uuid));
   if (second.kind === 'redefine') throw bitmapLost(names, undefined);
   return second;
+}
+
+/** Every image of a VM that is off must have the bitmap of the checkpoint, stored in good order when the VM ended. */
+function requireBitmaps(disks: readonly PlannedDisk[], checkpoint: string): void {
+  const lost = disks.find(({ bitmaps }) => !bitmaps.some(({ name, inUse }) => name === checkpoint && !inUse));
+  if (lost !== undefined) throw bitmapLost(checkpoint, undefined);
 }
 
 /** What a backup that cannot start from its parent says. */

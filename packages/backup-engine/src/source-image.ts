@@ -2,6 +2,13 @@ import type { Host } from '@virtnbd/host';
 import type { SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
 
+/** A dirty bitmap in an image. */
+export interface ImageBitmap {
+  readonly name: string;
+  /** A qemu has it loaded, or had when it died: of a VM that is off it is worth nothing then. */
+  readonly inUse: boolean;
+}
+
 /** What `qemu-img info` tells of a disk's image. */
 export interface SourceImage {
   /** Size of the guest's disk, bytes. */
@@ -10,8 +17,7 @@ export interface SourceImage {
   readonly compat: string | null;
   /** Paths of the image and of those that it is based on, the image first. */
   readonly images: readonly string[];
-  /** Names of the dirty bitmaps in the image. */
-  readonly bitmaps: readonly string[];
+  readonly bitmaps: readonly ImageBitmap[];
   /** What qemu-img printed of the image, saved as `D.IDENT.qcow.json`. */
   readonly json: string;
 }
@@ -43,9 +49,15 @@ export async function inspectSource(host: Host, disk: SavedDisk, signal?: AbortS
     virtualSize,
     compat: text(field(data, 'compat')),
     images: chain.flatMap((image) => text(field(image, 'filename')) ?? []),
-    bitmaps: (Array.isArray(bitmaps) ? bitmaps : []).flatMap((bitmap) => text(field(bitmap, 'name')) ?? []),
+    bitmaps: (Array.isArray(bitmaps) ? bitmaps : []).flatMap(readBitmap),
     json: JSON.stringify(info, null, 4),
   };
+}
+
+function readBitmap(bitmap: unknown): ImageBitmap[] {
+  const name = text(field(bitmap, 'name'));
+  const flags = field(bitmap, 'flags');
+  return name === null ? [] : [{ name, inUse: Array.isArray(flags) && flags.includes('in-use') }];
 }
 
 function field(value: unknown, key: string): unknown {

@@ -1,10 +1,9 @@
-// node run-and-die.ts STEP LEVEL DOMAIN FOLDER: a backup that kills itself, as by a power cut, when it reaches STEP.
+// node run-and-die.ts STEP LEVEL DOMAIN FOLDER URI: a backup that kills itself, as by a power cut, when it reaches STEP.
 import { type BackupLevel, runBackup } from '@virtnbd/backup-engine';
 import { LocalHost } from '@virtnbd/host';
 import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 
-const [step, level, domain = '', folder = ''] = process.argv.slice(2);
-const uri = process.env.LIBVIRT_DEFAULT_URI ?? '';
+const [step, level, domain = '', folder = '', uri = ''] = process.argv.slice(2);
 
 await runBackup(
   { domain, level: level as BackupLevel, folder },

@@ -15,9 +15,9 @@ const driver = fileURLToPath(new URL('../src/run-and-die.ts', import.meta.url));
 
 /** Runs a backup that kills itself with SIGKILL at `step`; gives the pid that it had. */
 async function killedBackup(scenario: Scenario, level: string, step: string): Promise<number> {
-  const running = execute(process.execPath, [driver, step, level, scenario.vm.name, scenario.folder], {
-    env: { ...process.env, ...scenario.env },
-  });
+  const running = execute(process.execPath, [
+    ...[driver, step, level, scenario.vm.name, scenario.folder, scenario.libvirt.uri],
+  ]);
   const pid = running.child.pid ?? 0;
   await expect(running).rejects.toMatchObject({ signal: 'SIGKILL' });
   return pid;
