@@ -1,9 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRunning, requires, startNbdkit, tempFolder, waitFor } from '@virtnbd/test-kit';
+import {
+  isRunning,
+  makeCertificates,
+  requires,
+  SERVER_NAME,
+  startNbdkit,
+  tempFolder,
+  waitFor,
+} from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { NbdClient } from '../src/index.ts';
-import { makeCertificates, SERVER_NAME } from './certificates.ts';
 import { collect } from './expect-error.ts';
 import { pattern } from './pattern.ts';
 

@@ -13,10 +13,9 @@ import {
   NBD_REP_ERR_UNSUP,
   NBD_REP_INFO,
 } from '@virtnbd/nbd-protocol';
-import { requires, startNbdkit } from '@virtnbd/test-kit';
+import { type Certificates, makeCertificates, PSK, requires, SERVER_NAME, startNbdkit } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ConnectOptions, NbdClient } from '../src/index.ts';
-import { type Certificates, makeCertificates, PSK, SERVER_NAME } from './certificates.ts';
 import { collect, errorOf } from './expect-error.ts';
 import { repliesTo } from './replies.ts';
 import { type Script, ScriptedServer } from './scripted-server.ts';

@@ -1,10 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
-import { makeImage, requires, startNbdkit, startQemuNbd, tempFolder } from '@virtnbd/test-kit';
+import {
+  type Certificates,
+  makeCertificates,
+  makeImage,
+  PSK,
+  requires,
+  SERVER_NAME,
+  startNbdkit,
+  startQemuNbd,
+  tempFolder,
+  USER,
+} from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NbdClient, type NbdTlsOptions } from '../src/index.ts';
-import { type Certificates, makeCertificates, PSK, SERVER_NAME, USER } from './certificates.ts';
 import { errorOf } from './expect-error.ts';
 import { pattern } from './pattern.ts';
 import { startRelay } from './relay.ts';

@@ -9,10 +9,9 @@ import {
   NBD_REP_ACK,
   NBD_REP_ERR_TLS_REQD,
 } from '@virtnbd/nbd-protocol';
-import { requires, run, waitFor } from '@virtnbd/test-kit';
+import { type Certificates, makeCertificates, requires, run, SERVER_NAME, waitFor } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ServerTlsOptions } from '../src/index.ts';
-import { type Certificates, makeCertificates, SERVER_NAME } from './certificates.ts';
 import { MemorySource, pattern } from './memory-source.ts';
 import { RawClient } from './raw-client.ts';
 import { serve } from './serving.ts';

@@ -1,4 +1,5 @@
 export { cacheFolder } from './cache-folder.ts';
+export { type Certificates, makeCertificates, PSK, SERVER_NAME, USER } from './certificates.ts';
 export { TestKitError, type TestKitErrorCode } from './errors.ts';
 export { type Comparison, compareFiles, identical, makeImage, sha256File } from './files.ts';
 export { cachedGuest, type GuestFiles } from './guest/guest.ts';
