@@ -37,6 +37,7 @@ export async function backup(
   const since = performance.now();
   const result = await runBackup(requestOf(flags), {
     host,
+    hypervisor: host,
     connect: () => LibvirtConnection.open(uri),
     writer,
     signal,

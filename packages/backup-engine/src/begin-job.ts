@@ -31,7 +31,7 @@ export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths:
   const { backupXml } = jobXml({ ...paths, incremental: null, checkpoint: null }, disks, allDisks);
   await tools.libvirt.backupBegin(domain.uuid, backupXml);
   await endJob(tools.libvirt, domain.uuid, paths.socketPath);
-  await tools.context.host.files.remove(paths.socketPath);
+  await tools.context.hypervisor.files.remove(paths.socketPath);
 }
 
 /** Begins a pull-mode job, with the guest frozen for the moment, and records the checkpoint that it made. */
@@ -63,14 +63,14 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
     throw beginError(error, incremental);
   }
   // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
-  await context.host.files.chmod(socketPath, 0o600).catch(() => undefined);
+  await context.hypervisor.files.chmod(socketPath, 0o600).catch(() => undefined);
   if (checkpoint !== null) await recordCheckpoint(tools, transaction, domain.uuid, checkpoint);
   return {
-    socketPath: () => socketPath,
+    address: () => ({ path: socketPath }),
     dirtyContext: (target) => `qemu:dirty-bitmap:${exportBitmap(target)}`,
     end: async () => {
       await tools.onLibvirt((connection) => endJob(connection, domain.uuid, socketPath));
-      await context.host.files.remove(socketPath);
+      await context.hypervisor.files.remove(socketPath);
     },
   };
 }

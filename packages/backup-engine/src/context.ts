@@ -34,7 +34,10 @@ export const MAX_WORKERS = 4;
 
 /** The world that a run works in. */
 export interface BackupContext {
+  /** Where the backup folder is. */
   readonly host: Host;
+  /** Where qemu runs and the images are: `host` itself, or another one that is reached from it. */
+  readonly hypervisor: Host;
   /** Opens a connection to the libvirt that has the VM. Called more than once. */
   connect(): Promise<LibvirtConnection>;
   /** Who writes: goes into headers and manifests. */

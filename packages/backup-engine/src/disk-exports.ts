@@ -1,7 +1,9 @@
+import type { NbdAddress } from '@virtnbd/nbd-client';
+
 /** Where a run reads the disks of its moment: the job of a VM that runs, or servers on the images of one that is off. */
 export interface DiskExports {
-  /** The unix socket of the NBD server that exports the disk, under the disk's target name. */
-  socketPath(target: string): string;
+  /** The NBD server that exports the disk, under the disk's target name. */
+  address(target: string): NbdAddress;
   /** The meta context that tells which blocks an increment has to save. */
   dirtyContext(target: string): string;
   /** Ends the servers: nothing is read any more. May be called again. */

@@ -43,10 +43,10 @@ function scratchFilesOf({ scratchFolder = '/var/tmp' }: BackupRequest, plan: Run
 }
 
 /** A free path for the job's socket, `/var/tmp/virtnbdbackup.PID`: AppArmor's profiles permit that pattern. */
-async function freeSocketPath({ host }: BackupContext): Promise<string> {
+async function freeSocketPath({ hypervisor }: BackupContext): Promise<string> {
   const path = `/var/tmp/virtnbdbackup.${process.pid}`;
   for (let n = 0; ; n++) {
     const candidate = n === 0 ? path : `${path}.${n}`;
-    if ((await host.files.stat(candidate)) === null) return candidate;
+    if ((await hypervisor.files.stat(candidate)) === null) return candidate;
   }
 }

@@ -80,7 +80,7 @@ export class PointRun {
     const request = this.#request;
     this.#exports =
       this.#plan.state === 'off'
-        ? await serveImages(context.host, this.#plan, this.#job.socketPath, signal)
+        ? await serveImages(context.hypervisor, this.#plan, this.#job.socketPath, signal)
         : await beginJob(this.#tools, {
             request,
             plan: this.#plan,

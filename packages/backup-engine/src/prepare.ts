@@ -11,7 +11,7 @@ import {
 } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
 import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
-import type { BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
+import type { BackupContext, BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
 import { chooseDisks } from './disks.ts';
 import { BackupError } from './errors.ts';
 import type { BackupEvent, BackupListener } from './events.ts';
@@ -47,7 +47,7 @@ interface PrepareOptions {
  * only then can be told whether an increment can start from it.
  */
 export async function prepare(
-  host: Host,
+  { host, hypervisor }: Pick<BackupContext, 'host' | 'hypervisor'>,
   libvirt: LibvirtConnection,
   { domain, state, uncommitted }: Situation,
   request: BackupRequest,
@@ -58,7 +58,7 @@ export async function prepare(
   const choice = chooseDisks(description.disks, request.selection);
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
-  if (state !== 'off') await checkPaths(host, request);
+  if (state !== 'off') await checkPaths(hypervisor, request);
   const set = await BackupSet.open(host, request.folder);
   const level = levelFor(request.level, set, state);
   if (level !== request.level) tell(levelNote(request.level, level, state));
@@ -67,7 +67,7 @@ export async function prepare(
   const checkpoints = await decide(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);
   const disks: PlannedDisk[] = [];
-  for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(host, disk, signal)) });
+  for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(hypervisor, disk, signal)) });
   checkDisks(level, disks, parent);
   if (state === 'off' && parent !== null) requireBitmaps(disks, parent.id);
   return {

@@ -15,7 +15,7 @@ import { endJob, type JobControl } from './job.ts';
  *   VM's start ends it; null when all is done
  */
 export async function settle(
-  host: Host,
+  hypervisor: Host,
   libvirt: JobControl & CheckpointConnection,
   recovery: Recovery,
 ): Promise<string | null> {
@@ -28,7 +28,8 @@ export async function settle(
     const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run) });
     if (outcome === 'waiting') return name;
   }
-  for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles]) await removeTrace(host, path);
+  for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles])
+    await removeTrace(hypervisor, path);
   await recovery.settle();
   return null;
 }

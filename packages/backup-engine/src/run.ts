@@ -27,7 +27,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   await using second = await context.connect();
   step('connected');
   const { uuid } = await libvirt.lookup(request.domain);
-  const { host } = context;
+  const { host, hypervisor } = context;
   await host.files.makeFolder(request.folder, { recursive: true });
   await using _setLock = await SetLock.acquire(host, request.folder, { signal });
   await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', uuid, { signal });
@@ -36,7 +36,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const uncommitted: string[] = [];
   for (const recovery of await recover(host, request.folder)) {
     if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid);
-    const waiting = await settle(host, libvirt, recovery);
+    const waiting = await settle(hypervisor, libvirt, recovery);
     tell({ type: 'warning', message: recoveryNote(recovery) });
     if (waiting !== null) uncommitted.push(waiting);
   }
@@ -45,7 +45,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const { name, state, active } = await libvirt.lookup(uuid);
   const found = active ? (state === 'running' ? 'running' : 'paused') : 'off';
   const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
-  const plan = await prepare(host, libvirt, situation, request, { tell, signal });
+  const plan = await prepare({ host, hypervisor }, libvirt, situation, request, { tell, signal });
   step('planned');
   const onLibvirt: TransactionTools['onLibvirt'] = async (call) => {
     try {

@@ -30,10 +30,11 @@ export async function saveDisk(
   const { tell, signal } = options;
   const { target, virtualSize } = disk;
   const contexts = contextsOf(plan, options.exports, target);
-  const client = await NbdClient.connect(
-    { path: options.exports.socketPath(target) },
-    { exportName: target, metaContexts: contexts, signal },
-  );
+  const client = await NbdClient.connect(options.exports.address(target), {
+    exportName: target,
+    metaContexts: contexts,
+    signal,
+  });
   try {
     requireExport(client, disk, contexts);
     const incremental = plan.incremental !== null;

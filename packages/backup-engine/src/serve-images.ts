@@ -42,7 +42,11 @@ export async function serveImages(
     await end();
     throw error;
   }
-  return { socketPath, dirtyContext: () => `qemu:dirty-bitmap:${plan.incremental ?? ''}`, end };
+  return {
+    address: (target) => ({ path: socketPath(target) }),
+    dirtyContext: () => `qemu:dirty-bitmap:${plan.incremental ?? ''}`,
+    end,
+  };
 }
 
 async function waitFor(

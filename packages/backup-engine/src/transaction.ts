@@ -91,7 +91,9 @@ async function undo(
       `the chain of checkpoints before (${recovery.superseded.join(', ')}) was ended for this full backup: the next ` +
         'backup must be a full one',
     );
-  const waiting = await attempt(() => tools.onLibvirt((connection) => settle(context.host, connection, recovery)));
+  const waiting = await attempt(() =>
+    tools.onLibvirt((connection) => settle(context.hypervisor, connection, recovery)),
+  );
   if (typeof waiting === 'string')
     warn(
       `the checkpoint ${waiting} of this run is still there, because libvirt deletes none while the VM is off; the first ` +

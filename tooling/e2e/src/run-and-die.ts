@@ -9,6 +9,7 @@ await runBackup(
   { domain, level: level as BackupLevel, folder },
   {
     host: new LocalHost(),
+    hypervisor: new LocalHost(),
     connect: () => LibvirtConnection.open(uri),
     writer: { name: 'run-and-die', version: '0.0.0' },
     onEvent: (event) => {
