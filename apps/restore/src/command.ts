@@ -18,6 +18,10 @@ export default class Restore extends BaseCommand<typeof Restore> {
       description: 'an older point',
       command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --until virtnbdbackup.2',
     },
+    {
+      description: 'as it was on a Monday at noon',
+      command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --until "2026-11-23 12:00"',
+    },
     { description: 'one disk', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 -d vda' },
   ];
   static override established = ['input', 'output', 'disk', 'until', 'logfile'];
@@ -27,7 +31,9 @@ export default class Restore extends BaseCommand<typeof Restore> {
     disk: Flags.string({ char: 'd', description: 'only this disk', helpValue: 'vda' }),
     until: Flags.string({
       char: 'u',
-      description: 'the restore point: a checkpoint, copy, or the unix time of a differential',
+      description:
+        'the restore point: a checkpoint, copy, the unix time of a differential, latest, or a date or time (the newest ' +
+        'point not later than it)',
       default: 'latest',
       helpValue: 'POINT',
     }),

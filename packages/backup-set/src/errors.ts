@@ -19,6 +19,8 @@ export type BackupSetErrorCode =
   /** nothing in the folder that could be restored */
   | 'EMPTY'
   | 'UNKNOWN_POINT'
+  /** a date that does not tell which point is meant */
+  | 'AMBIGUOUS_POINT'
   | 'UNKNOWN_DISK'
   /** an increment whose parent is not there */
   | 'GAP'

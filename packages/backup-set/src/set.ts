@@ -1,7 +1,7 @@
 import type { Host } from '@virtnbd/host';
-import { type ChainOptions, chainOf, latestPoint, linkFaults, orderPoints } from './chain.ts';
+import { type ChainOptions, chainOf, linkFaults, orderPoints } from './chain.ts';
 import type { StoredCheckpoint } from './checkpoint-files.ts';
-import { BackupSetError } from './errors.ts';
+import { choosePoint } from './choose-point.ts';
 import { type OpenedDisk, type OpenLayersOptions, openChain } from './layers.ts';
 import { legacyPoints } from './legacy-points.ts';
 import { listFolder, type OpenSetOptions } from './listing.ts';
@@ -42,22 +42,22 @@ export class BackupSet {
   /**
    * The points needed to bring one back, base first.
    *
-   * @param pointId of one point, or `latest`
-   * @throws BackupSetError `EMPTY`, `UNKNOWN_POINT`, `UNKNOWN_DISK`, `GAP`, `CYCLE`, `FOREIGN`, `DUPLICATE`, `DAMAGED`,
+   * @param text names the point, as for `point`
+   * @throws BackupSetError `EMPTY`, `UNKNOWN_POINT`, `AMBIGUOUS_POINT`, `UNKNOWN_DISK`, `GAP`, `CYCLE`, `FOREIGN`, `DUPLICATE`, `DAMAGED`,
    *   `MISSING_FILE`
    */
-  chain(pointId: string, options: ChainOptions = {}): RestorePoint[] {
-    return chainOf(this.points, this.point(pointId), options);
+  chain(text: string, options: ChainOptions = {}): RestorePoint[] {
+    return chainOf(this.points, this.point(text), options);
   }
 
-  /** One point. @throws BackupSetError `UNKNOWN_POINT`, `EMPTY` */
-  point(pointId: string): RestorePoint {
-    if (pointId === 'latest') return latestPoint(this.points);
-    const found = this.points.find(({ id }) => id === pointId);
-    if (found !== undefined) return found;
-    const known = this.points.map(({ id }) => id).join(', ') || 'none';
-    const text = `There is no restore point ${JSON.stringify(pointId)} in ${this.folder}; there are: ${known}.`;
-    throw new BackupSetError('UNKNOWN_POINT', text, { point: pointId });
+  /**
+   * The point that a user's words name: its id, `latest`, or a date or time, which means the newest point not later than
+   * it. See choose-point.ts for the rule.
+   *
+   * @throws BackupSetError `UNKNOWN_POINT`, `AMBIGUOUS_POINT`, `EMPTY`
+   */
+  point(text: string): RestorePoint {
+    return choosePoint(this.points, text, this.folder);
   }
 
   /**
@@ -67,8 +67,8 @@ export class BackupSet {
    *
    * @throws BackupSetError as `chain`, and `CHECKSUM`, `BAD_CHECKSUM_FILE`; StreamFormatError; HostError
    */
-  async openLayers(disk: string, pointId: string, options: OpenLayersOptions = {}): Promise<OpenedDisk> {
-    return await openChain(this.#host, this.folder, this.chain(pointId, { disk }), disk, options);
+  async openLayers(disk: string, point: string, options: OpenLayersOptions = {}): Promise<OpenedDisk> {
+    return await openChain(this.#host, this.folder, this.chain(point, { disk }), disk, options);
   }
 }
 

@@ -8,7 +8,8 @@ export default class Diff extends BaseCommand<typeof Diff> {
   static override description = [
     'From the headers alone, at once: ranges that were saved in between, and so may differ; all others are equal. With ' +
       '--content those ranges are read at both points, checksums verified, and only what really differs is shown, in ' +
-      'blocks of 4 KiB.',
+      'blocks of 4 KiB. A point is named by a checkpoint, copy, the unix time of a differential, latest, or a date or time ' +
+      '(the newest point not later than it).',
     'Exit codes: 0 compared, whether or not there are differences; 1 damaged, or the command failed; 2 wrong usage; ' +
       '128 + n ended by signal n.',
   ].join('\n\n');

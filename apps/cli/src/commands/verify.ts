@@ -27,7 +27,9 @@ export default class Verify extends BaseCommand<typeof Verify> {
   };
   static override flags = {
     until: Flags.string({
-      description: 'only this point and what it needs: a checkpoint, copy, the unix time of a differential, or latest',
+      description:
+        'only this point and what it needs: a checkpoint, copy, the unix time of a differential, latest, or a date or time ' +
+        '(the newest point not later than it)',
       helpValue: 'POINT',
     }),
     deep: Flags.boolean({ description: 'decode every compressed frame, too' }),

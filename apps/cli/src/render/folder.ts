@@ -98,9 +98,12 @@ function* unfinishedRows({ unfinished }: FolderDescription): Generator<Row> {
   }
 }
 
-/** `2026-11-23 20:00:00`, as far as it is a date. */
+/** `2026-11-23 20:00:00`, local time as `--until` takes it, as far as it is a date. */
 export function formatDate(date: string | null): string {
   if (date === null) return '–';
-  const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)/.exec(date);
-  return match === null ? visibleText(date.slice(0, 32)) : `${match[1]} ${match[2]}`;
+  const time = new Date(date);
+  if (Number.isNaN(time.getTime())) return visibleText(date.slice(0, 32));
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${day} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }

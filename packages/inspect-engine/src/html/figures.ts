@@ -33,7 +33,8 @@ export function formatRatio(ratio: number | null): string {
 export function formatDate(date: string | null): string {
   if (date === null) return 'no date';
   const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)/.exec(date);
-  return match === null ? date.slice(0, 32) : `${match[1]} ${match[2]}`;
+  // The page may be read anywhere: a time says its zone where it is known.
+  return match === null ? date.slice(0, 32) : `${match[1]} ${match[2]}${date.endsWith('Z') ? ' UTC' : ''}`;
 }
 
 export function plural(count: number, noun: string): string {
