@@ -28,6 +28,7 @@ export const counterparts = [
   { program: 'nbd-server', debian: 'nbd-server' },
   { program: 'certtool', debian: 'gnutls-bin' },
   { program: 'python3', debian: 'python3' },
+  { program: 'guestfish', debian: 'guestfish' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

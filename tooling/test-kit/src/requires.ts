@@ -41,6 +41,7 @@ const COUNTERPARTS = {
   certtool: programs('gnutls-bin', 'certtool'),
   sshd: programs('openssh-server', 'sshd'),
   guestmount: programs('guestmount', 'guestmount'),
+  guestfish: programs('guestfish', 'guestfish', 'supermin', 'mke2fs'),
   fuse: { install: 'fuse3, and access to /dev/fuse', present: () => readable('/dev/fuse') },
   root: { install: 'nothing: run as root', present: () => process.getuid?.() === 0 },
   guest: {

@@ -7,7 +7,7 @@ import { type CpioEntry, packCpio } from './cpio.ts';
 import { DebianPackages } from './debian-packages.ts';
 import { collectModules } from './kernel-modules.ts';
 
-/** Drivers of the disks that VMs here have, the agent's channel, ext4. */
+/** Drivers of the disks that VMs here have, the agent's channel, LVM (for libguestfs), ext4. */
 export const MODULES = [
   'virtio_pci',
   'virtio_blk',
@@ -15,6 +15,7 @@ export const MODULES = [
   'sd_mod',
   'ahci',
   'virtio_console',
+  'dm_mod',
   'crc32c_generic',
   'ext4',
 ];
