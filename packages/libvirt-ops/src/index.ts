@@ -25,3 +25,5 @@ export {
   parseCheckpoint,
 } from './xml/checkpoint.ts';
 export { type BootFiles, type DiskDescription, type DomainDescription, parseDomain } from './xml/domain.ts';
+export { EditableElement, EditableXml, type Place } from './xml/edit.ts';
+export type { NewElement } from './xml/new-element.ts';

@@ -1,7 +1,5 @@
 import { LibvirtError, OwnErrorCode } from '../errors.ts';
-
-/** What XML 1.0 cannot carry, not even escaped (section 2.2): most control characters, lone surrogates, U+FFFE, U+FFFF. */
-const FORBIDDEN = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+import { FORBIDDEN } from './characters.ts';
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '&': '&amp;',

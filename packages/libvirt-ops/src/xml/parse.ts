@@ -1,9 +1,5 @@
 import { badXml, XmlElement } from './element.ts';
-
-/** Far above any domain's XML; a larger text is not one. Characters. */
-const MAX_LENGTH = 16 * 1024 * 1024;
-/** A backing chain of 200 images is the deepest that libvirt takes, one element for each. */
-const MAX_DEPTH = 1000;
+import { MAX_DEPTH, MAX_LENGTH } from './limits.ts';
 
 /** Keys of xml2js's objects that no element can have as its name. */
 const KEYS = { attrkey: '#attributes', charkey: '#text', childkey: '#children' } as const;
