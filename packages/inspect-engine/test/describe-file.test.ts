@@ -1,8 +1,8 @@
 import { readdir, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from '@virtnbd/sample-sets';
 import { expect, test } from 'vitest';
 import { describeFile } from '../src/index.ts';
-import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from './making.ts';
 import { copyOfFixture, tempFolder } from './temp.ts';
 
 const sum = (values: readonly number[] = []): number => values.reduce((total, value) => total + value, 0);

@@ -1,8 +1,8 @@
 import { copyFile, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fixtures, host, KIB, MIB, makePoint, wholeDisk } from '@virtnbd/sample-sets';
 import { describe, expect, test } from 'vitest';
 import { describeFolder, pointTree } from '../src/index.ts';
-import { fixtures, host, KIB, MIB, makePoint, wholeDisk } from './making.ts';
 import { copyOfFixture, tempFolder } from './temp.ts';
 
 const states = async (folder: string) => {

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupSet } from '@virtnbd/backup-set';
+import { type FrameSpec, fixtures, host, KIB, MIB, makePoint, wholeDisk } from '@virtnbd/sample-sets';
 import { type Random, withSeed } from '@virtnbd/test-kit';
 import { VirtualDisk } from '@virtnbd/virtual-disk';
 import { describe, expect, test } from 'vitest';
 import { diffPoints } from '../src/index.ts';
-import { type FrameSpec, fixtures, host, KIB, MIB, makePoint, wholeDisk } from './making.ts';
 import { copyOfFixture, tempFolder } from './temp.ts';
 
 async function contentOf(folder: string, disk: string, point: string): Promise<Buffer> {

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from '@virtnbd/sample-sets';
 import { findProgram, Random, requires } from '@virtnbd/test-kit';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeFolder, type FolderDescription, reportPage } from '../src/index.ts';
-import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from './making.ts';
 import { copyOfFixture, tempFolder } from './temp.ts';
 
 const generated = new Date('2026-11-23T20:00:00Z');

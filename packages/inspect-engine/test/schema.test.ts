@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fixtures, host } from '@virtnbd/sample-sets';
 import { expect, test } from 'vitest';
 import { describeFile, describeFolder, diffPoints, jsonText, verifyFolder } from '../src/index.ts';
-import { fixtures, host } from './making.ts';
 import { copyOfFixture } from './temp.ts';
 
 const folder = join(fixtures, 'plain-full-inc-inc-diff');

@@ -1,8 +1,8 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fixtures } from '@virtnbd/sample-sets';
 import { afterEach } from 'vitest';
-import { fixtures } from './making.ts';
 
 const folders: string[] = [];
 afterEach(async () => {

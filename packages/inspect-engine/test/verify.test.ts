@@ -1,12 +1,12 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupSet } from '@virtnbd/backup-set';
+import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from '@virtnbd/sample-sets';
 import { Adler32 } from '@virtnbd/stream-format';
 import { Random, withSeed } from '@virtnbd/test-kit';
 import { VirtualDisk } from '@virtnbd/virtual-disk';
 import { describe, expect, test } from 'vitest';
 import { describeFile, verifyFolder } from '../src/index.ts';
-import { type FrameSpec, fixtures, host, KIB, MIB, makePoint } from './making.ts';
 import { copyOfFixture, tempFolder } from './temp.ts';
 
 const SIZE = MIB;

@@ -79,11 +79,15 @@ export class VirtualDisk {
     return new VirtualDisk(layers, mergeMaps(maps), newest.file.meta.virtualSize, options);
   }
 
-  /** All extents in order, without gaps, from 0 to the end of the disk. */
-  *extents(): Generator<DiskExtent, void, undefined> {
-    for (let number = 0; number < this.#map.count; number++) {
+  /**
+   * Extents in order and without gaps, by default all of them. The first one is found by bisection; it may begin before
+   * `offset`, and the last one may end past `offset + length`.
+   */
+  *extents(offset = 0, length = this.size - offset): Generator<DiskExtent, void, undefined> {
+    const end = Math.min(offset + length, this.size);
+    for (let number = findExtent(this.#map, offset); number < this.#map.count; number++) {
       const extent = this.#extent(number);
-      if (extent.length <= 0) return;
+      if (extent.length <= 0 || extent.start >= end) return;
       yield extent;
     }
   }

@@ -49,6 +49,21 @@ describe('VirtualDisk', () => {
     );
   });
 
+  test('the extents of a range are those that touch it', async () => {
+    await fc.assert(
+      fc.asyncProperty(chain, fc.nat(), fc.nat(), async (specs, a, b) => {
+        const disk = await openChain(specs);
+        const offset = a % disk.size;
+        const length = 1 + (b % (disk.size - offset));
+        const touching = [...disk.extents()].filter(
+          (extent) => extent.start < offset + length && extent.start + extent.length > offset,
+        );
+        expect([...disk.extents(offset, length)]).toEqual(touching);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   test('the extents cover the disk in order, without gaps, and say what the model holds', async () => {
     await fc.assert(
       fc.asyncProperty(chain, async (specs) => {

@@ -5,9 +5,10 @@ import { StreamWriter } from '@virtnbd/stream-format';
 export const host = new LocalHost();
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
-export const fixtures = new URL('../../stream-format/test/fixtures/established-2.47/', import.meta.url).pathname;
+export const fixtures = new URL('../../../packages/stream-format/test/fixtures/established-2.47/', import.meta.url)
+  .pathname;
 export const domain = { name: 'web <01>', uuid: '4cddffbf-aab2-40d6-87f2-d9b20e6f0c07' };
-const writer = { name: 'inspect-engine test', version: '0.0.0' };
+const writer = { name: '@virtnbd/sample-sets', version: '0.0.0' };
 
 /** A frame to write: bytes, or zeroes. */
 export type FrameSpec = { start: number; length: number } & ({ zero: true } | { fill: number | Uint8Array });

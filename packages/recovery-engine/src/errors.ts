@@ -1,0 +1,37 @@
+/** What went wrong, stable across versions. Match on this, never on the text of a message. */
+export type RecoveryErrorCode =
+  /** Requests that cannot be: two exports of one name, a point without disks. */
+  | 'USAGE'
+  /** The files that were given are no chain, or not all of it. */
+  | 'SEQUENCE'
+  /** Bytes of a backup file that are not those that were saved, or that cannot be read. */
+  | 'DAMAGED';
+
+export interface RecoveryErrorFields {
+  readonly cause?: unknown;
+  readonly disk?: string | undefined;
+  readonly point?: string | undefined;
+  /** The backup file. */
+  readonly file?: string | undefined;
+  /** Where in the file, in bytes, if that is known. */
+  readonly fileOffset?: number | undefined;
+}
+
+/** The error class of this package. What is wrong with a folder as a whole comes through as the error of its package. */
+export class RecoveryError extends Error {
+  override readonly name = 'RecoveryError';
+  readonly code: RecoveryErrorCode;
+  readonly disk?: string;
+  readonly point?: string;
+  readonly file?: string;
+  readonly fileOffset?: number;
+
+  constructor(code: RecoveryErrorCode, message: string, fields: RecoveryErrorFields = {}) {
+    super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.code = code;
+    if (fields.disk !== undefined) this.disk = fields.disk;
+    if (fields.point !== undefined) this.point = fields.point;
+    if (fields.file !== undefined) this.file = fields.file;
+    if (fields.fileOffset !== undefined) this.fileOffset = fields.fileOffset;
+  }
+}

@@ -1,0 +1,13 @@
+export {
+  type DiskSpec,
+  domain,
+  type FrameSpec,
+  fixtures,
+  host,
+  KIB,
+  MIB,
+  makePoint,
+  type PointSpec,
+  wholeDisk,
+} from './make-point.ts';
+export { type ChainSpec, makeRandomChain, type SamplePoint } from './random-chain.ts';
