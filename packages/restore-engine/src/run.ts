@@ -111,7 +111,7 @@ async function writeOne(image: PlannedImage, disk: OpenedDisk, files: PointFiles
     await copyRaw(host, disk.image.source, path, options);
     return;
   }
-  const virtual = VirtualDisk.fromLayers(disk.layers);
+  const virtual = VirtualDisk.fromLayers(disk.layers, { readAhead: false });
   begin(virtual.dataBytes);
   const file = {
     path,

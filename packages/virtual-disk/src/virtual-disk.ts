@@ -31,6 +31,8 @@ export interface ReadOptions {
 export interface VirtualDiskOptions {
   /** Decompressed guest bytes kept for the reads that come after; 32 MiB by default. The last piece is always kept. */
   readonly cacheBytes?: number;
+  /** Whether small reads in sequence have what follows loaded; true by default. For who reads everything anyway, false. */
+  readonly readAhead?: boolean;
 }
 
 const CACHE_BYTES = 32 * 1024 * 1024;
@@ -51,11 +53,14 @@ export class VirtualDisk {
   readonly #layers: readonly DiskLayer[];
   readonly #map: ExtentMap;
   readonly #cache: PieceCache;
-  readonly #sequence = new SequenceDetector();
+  readonly #sequence: SequenceDetector | undefined;
+  /** Up to where what lies ahead of reads in sequence is under way. */
+  #ahead = 0;
 
   private constructor(layers: readonly DiskLayer[], map: ExtentMap, size: number, options: VirtualDiskOptions) {
     this.#layers = layers;
     this.#cache = new PieceCache(options.cacheBytes ?? CACHE_BYTES);
+    this.#sequence = options.readAhead === false ? undefined : new SequenceDetector();
     this.#map = map;
     this.size = size;
     let dataBytes = 0;
@@ -103,7 +108,7 @@ export class VirtualDisk {
       throw new VirtualDiskError('OUT_OF_RANGE', message, { offset });
     }
     options.signal?.throwIfAborted();
-    const inSequence = this.#sequence.next(offset, buffer.length) && buffer.length < SMALL_READ_BYTES;
+    const inSequence = this.#sequence?.next(offset, buffer.length) === true && buffer.length < SMALL_READ_BYTES;
     let reads: Promise<void>[] = [];
     let number = findExtent(this.#map, offset);
     for (let done = 0; done < buffer.length; number++) {
@@ -164,8 +169,12 @@ export class VirtualDisk {
   }
 
   /** Begins to load what reads in sequence come to next. What fails here fails again, and is told, when it is read. */
-  #readAhead(from: number): void {
-    const end = Math.min(this.size, from + AHEAD_BYTES);
+  #readAhead(position: number): void {
+    const far = this.#layers.some(({ file }) => file.compressed) ? AHEAD_BYTES : AHEAD_PLAIN_BYTES;
+    const end = Math.min(this.size, position + far);
+    // Each extent once, however many small reads come: the ahead of the one before is most of this one's.
+    const from = this.#ahead > position && this.#ahead <= end ? this.#ahead : position;
+    this.#ahead = end;
     for (let number = findExtent(this.#map, from); number < this.#map.count; number++) {
       const extent = this.#extent(number);
       if (extent.start >= end) return;
@@ -173,8 +182,8 @@ export class VirtualDisk {
       if (extent.kind === 'zero' || file === undefined) continue;
       const inFrame = Math.max(from, extent.start) - file.index.start(extent.frame);
       if (file.compressed) this.#pieceAhead(extent, file, inFrame);
-      else if (extent.start < from + AHEAD_PLAIN_BYTES) {
-        const length = Math.min(extent.start + extent.length, from + AHEAD_PLAIN_BYTES) - Math.max(from, extent.start);
+      else {
+        const length = Math.min(extent.start + extent.length, end) - Math.max(from, extent.start);
         file.prefetch(extent.frame, inFrame, length);
       }
     }

@@ -3,15 +3,20 @@ import { fileURLToPath } from 'node:url';
 import { requires } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 
-const script = fileURLToPath(new URL('../src/nbd.ts', import.meta.url));
-const { skip } = requires('qemu-nbd', 'nbdcopy', 'nbdinfo', 'nbdkit', 'certtool');
+const needs = {
+  nbd: requires('qemu-nbd', 'nbdcopy', 'nbdinfo', 'nbdkit', 'certtool'),
+  commands: requires('libvirt', 'qemu-nbd', 'nbdcopy', 'virtnbdbackup'),
+};
 
-test.skipIf(skip)(
-  'the NBD measurements run, small, and print a ratio for each',
-  () => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--small'], { encoding: 'utf8' });
-    expect(status, stderr).toBe(0);
-    expect(stdout).toMatch(/\d\.\d\d/);
-  },
-  240_000,
-);
+for (const [name, { skip }] of Object.entries(needs)) {
+  test.skipIf(skip)(
+    `the measurements of ${name} run, small, and print a ratio for each`,
+    () => {
+      const script = fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url));
+      const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--small'], { encoding: 'utf8' });
+      expect(status, stderr).toBe(0);
+      expect(stdout).toMatch(/\d\.\d\d/);
+    },
+    240_000,
+  );
+}

@@ -12,6 +12,9 @@ export const LIBRARY_FILE = 'liblz4.so.1';
  */
 const CALLS = 3;
 
+/** Up to this many bytes the call itself takes less time than handing it to another thread and back. */
+const AT_ONCE = 16 * 1024;
+
 const MAXIMUM_LEVEL = 12;
 /** LZ4F_VERSION of lz4frame.h. */
 const API_VERSION = 100;
@@ -80,12 +83,19 @@ export function loadLiblz4(file: string = LIBRARY_FILE): Lz4Engine {
     if (isError(code) === 0) return code;
     throw new Lz4Error('BAD_FRAME', `liblz4 says: ${errorName(code)}`);
   };
-  const takeContext = (): Context => {
-    const kept = contexts.pop();
-    if (kept !== undefined) return kept;
+  const makeContext = (): Context => {
     const made = new BigUint64Array(1);
     check(createContext(made, API_VERSION));
     return made[0] ?? 0n;
+  };
+  const withContext = async (call: (context: Context) => Promise<bigint | number>): Promise<bigint | number> => {
+    const context = contexts.pop() ?? makeContext();
+    try {
+      return await call(context);
+    } finally {
+      resetContext(context);
+      contexts.push(context);
+    }
   };
 
   return {
@@ -96,32 +106,31 @@ export function loadLiblz4(file: string = LIBRARY_FILE): Lz4Engine {
     async compress(source, target, level) {
       const chosen = levels[level];
       if (chosen === undefined || level < 1) throw new Lz4Error('USAGE', `LZ4 has the levels 1 to 12, not ${level}`);
-      const call = () =>
-        asPromise((done) => compressFrame.async(target, target.length, source, source.length, chosen, done));
-      return await limiter.run(async () => {
-        const code = await call();
+      const size = (code: bigint | number): number => {
         if (isError(code) !== 0) throw new Lz4Error('USAGE', `liblz4 cannot compress: ${errorName(code)}`);
         return Number(code);
-      });
+      };
+      if (source.length <= AT_ONCE)
+        return size(compressFrame(target, target.length, source, source.length, chosen) as bigint | number);
+      return await limiter.run(async () =>
+        size(
+          await asPromise((done) => compressFrame.async(target, target.length, source, source.length, chosen, done)),
+        ),
+      );
     },
 
     async decompress(source, target, { skipChecksums = false } = {}) {
       const options = skipChecksums ? SKIP_CHECKSUMS : VERIFY;
-      await limiter.run(async () => {
-        const context = takeContext();
-        const sizes = BigUint64Array.of(BigInt(target.length), BigInt(source.length));
-        try {
-          const [targetSize, sourceSize] = [sizes.subarray(0, 1), sizes.subarray(1)];
-          // One call does all of it: the whole frame is there, and so is the room for its content.
-          const left = await asPromise((done) =>
-            decompressSome.async(context, target, targetSize, source, sourceSize, options, done),
-          );
-          requireWhole(Number(check(left)), sizes, source.length, target.length);
-        } finally {
-          resetContext(context);
-          contexts.push(context);
-        }
-      });
+      const sizes = BigUint64Array.of(BigInt(target.length), BigInt(source.length));
+      // One call does all of it: the whole frame is there, and so is the room for its content.
+      const words = [target, sizes.subarray(0, 1), source, sizes.subarray(1), options] as const;
+      const left =
+        target.length <= AT_ONCE
+          ? await withContext(async (context) => decompressSome(context, ...words))
+          : await limiter.run(() =>
+              withContext((context) => asPromise((done) => decompressSome.async(context, ...words, done))),
+            );
+      requireWhole(Number(check(left)), sizes, source.length, target.length);
     },
   };
 }
