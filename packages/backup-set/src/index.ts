@@ -1,3 +1,4 @@
+export { type BackupSource, openBackupSource } from './backup-source.ts';
 export type { ChainOptions } from './chain.ts';
 export {
   checkpointFileName,
@@ -59,5 +60,5 @@ export {
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
 export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from './recover.ts';
 export { BackupSet } from './set.ts';
-export { type CommitInput, SetTransaction, type WrittenData } from './transaction.ts';
+export { type CommitInput, SetTransaction, type TransactionOptions, type WrittenData } from './transaction.ts';
 export type { TransactionPlan } from './transaction-plan.ts';

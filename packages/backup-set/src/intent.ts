@@ -45,6 +45,11 @@ export interface Intent {
   checkpoints: readonly string[];
   /** Names of all files that the run makes in the folder; while it writes, `.partial` is added to each. */
   files: readonly string[];
+  /**
+   * Of a point that goes through a pipe, whether all of it was delivered: that is its commit, as no manifest lies in the
+   * folder. null when it goes into the folder.
+   */
+  piped: 'open' | 'delivered' | null;
   /** Where CPT.xml goes when that is not `checkpoints` in the folder; absolute. */
   checkpointFolder: string | null;
   /** Checkpoints of an older chain that the run has removed, or is about to: that chain has ended. */
@@ -115,6 +120,7 @@ const KEYS = [
   ...['format', 'version', 'run', 'owner', 'started', 'point', 'level', 'domain', 'checkpoint', 'checkpointTime'],
   ...['parent', 'parentCheckpoint', 'checkpoints', 'files', 'checkpointFolder', 'superseded', 'job', 'adopted'],
   'filesRolledBack',
+  'piped',
 ];
 
 /** @throws BackupSetError `BAD_INTENT` */
@@ -144,6 +150,7 @@ function readFields(value: JsonValue): Intent {
     parentCheckpoint: fields.get('parentCheckpoint').nullOr(readCheckpointIdentity),
     checkpoints: fields.get('checkpoints').list(100_000, readCheckpointName),
     files: fields.get('files').list(16 * 1024, readOwnName),
+    piped: fields.get('piped').nullOr((state) => state.oneOf(['open', 'delivered'])),
     checkpointFolder: fields.get('checkpointFolder').nullOr(readPath),
     superseded: fields.get('superseded').list(100_000, (name) => name.text()),
     job: fields.get('job').nullOr(readJob),

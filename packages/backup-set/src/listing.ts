@@ -13,6 +13,11 @@ export interface OpenSetOptions {
   signal?: AbortSignal;
   /** Where the checkpoints' XML lies when that is not `checkpoints` in the folder. */
   checkpointFolder?: string;
+  /**
+   * The folder is one that zip streams are made from: its checkpoints tell which points there are, and their data is
+   * elsewhere.
+   */
+  piped?: boolean;
 }
 
 /** What lies in a folder, read and sorted; no judgement on chains yet. */

@@ -7,6 +7,7 @@ import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } fro
 import { type DomainIdentity, decodeManifest, MANIFEST_LIMIT, type Manifest } from './manifest.ts';
 import {
   CHECKPOINT_FOLDER,
+  checkpointNumber,
   type Level,
   manifestName,
   PARTIAL_SUFFIX,
@@ -99,13 +100,14 @@ export async function settleIntent(
   if (intent.checkpointFolder !== checkpointFolder) throw otherCheckpointFolder(intent);
   // A rename that did not reach the disk yet is no commit that could be relied upon.
   await host.files.syncFolder(folder);
-  const manifest = await readManifest(host, folder, intent.point);
-  const removed = manifest === null ? await rollBackFiles(host, folder, intent) : [];
-  if (manifest !== null) await finishFiles(host, folder, intent, manifest);
+  const manifest = intent.piped === null ? await readManifest(host, folder, intent.point) : null;
+  const committed = manifest !== null || intent.piped === 'delivered';
+  const removed = committed ? [] : await rollBackFiles(host, folder, intent);
+  if (committed) await finishFiles(host, folder, intent, manifest);
   const { point, level, domain, checkpoint, checkpointTime, run, superseded, job } = intent;
-  const action = manifest === null ? 'delete' : 'keep';
+  const action = committed ? 'keep' : 'delete';
   return {
-    action: manifest === null ? 'rolled-back' : 'rolled-forward',
+    action: committed ? 'rolled-forward' : 'rolled-back',
     point,
     level,
     domain,
@@ -160,24 +162,44 @@ async function committedFiles(host: Host, folder: string): Promise<Set<string>> 
 /**
  * What comes after the commit: DOMAIN.cpt and the checkpoint's XML. Each step leaves a state from which the whole can be
  * done again.
+ *
+ * @param manifest null of a point that went through a pipe
  */
-export async function finishFiles(host: Host, folder: string, intent: Intent, manifest: Manifest): Promise<void> {
-  const { checkpoint, checkpoints, domain } = intent;
+export async function finishFiles(
+  host: Host,
+  folder: string,
+  intent: Intent,
+  manifest: Manifest | null,
+): Promise<void> {
+  const { checkpoint, checkpoints, domain, piped, level } = intent;
   if (checkpoints.length > 0) await writeCheckpointList(host, folder, domain.name, checkpoints);
   if (checkpoint === null) return;
-  const staged = join(folder, stagedCheckpointName(checkpoint));
-  if ((await host.files.stat(staged)) === null) return;
-  const xml = await host.files.readSmall(staged, XML_LIMIT);
-  const inside = `${CHECKPOINT_FOLDER}/${checkpoint}.xml`;
-  const expected = manifest.files.find(({ name }) => name === inside)?.sha256;
-  if (expected !== undefined && createHash('sha256').update(xml).digest('hex') !== expected) {
-    const file = stagedCheckpointName(checkpoint);
-    const text = `${file} is not the checkpoint's XML that the manifest names: it is damaged. Remove it by hand.`;
-    throw new BackupSetError('DAMAGED', text, { file, point: intent.point });
-  }
   const target = intent.checkpointFolder ?? join(folder, CHECKPOINT_FOLDER);
-  await writeCheckpointXml(host, target, checkpoint, Buffer.from(xml).toString('utf8'));
-  // The checkpoint folder may be new: it must outlive a crash before the staged file goes.
-  await host.files.syncFolder(folder);
-  await host.files.remove(staged);
+  const staged = join(folder, stagedCheckpointName(checkpoint));
+  if ((await host.files.stat(staged)) !== null) {
+    const xml = await host.files.readSmall(staged, XML_LIMIT);
+    if (piped === null) requireListed(xml, checkpoint, manifest);
+    await writeCheckpointXml(host, target, checkpoint, Buffer.from(xml).toString('utf8'));
+    // The checkpoint folder may be new: it must outlive a crash before the staged file goes.
+    await host.files.syncFolder(folder);
+    await host.files.remove(staged);
+  }
+  if (piped !== null && level === 'full') await removeOtherCheckpoints(host, target, checkpoint);
+}
+
+function requireListed(xml: Uint8Array, checkpoint: string, manifest: Manifest | null): void {
+  const inside = `${CHECKPOINT_FOLDER}/${checkpoint}.xml`;
+  const expected = manifest?.files.find(({ name }) => name === inside)?.sha256;
+  if (expected === undefined || createHash('sha256').update(xml).digest('hex') === expected) return;
+  const file = stagedCheckpointName(checkpoint);
+  const text = `${file} is not the checkpoint's XML that the manifest names: it is damaged. Remove it by hand.`;
+  throw new BackupSetError('DAMAGED', text, { file, point: manifest?.point ?? checkpoint });
+}
+
+/** Where points go through a pipe a full begins a new chain in the same folder: what is there of the old one misleads. */
+async function removeOtherCheckpoints(host: Host, folder: string, checkpoint: string): Promise<void> {
+  for (const { name } of await host.files.list(folder)) {
+    const old = name.endsWith('.xml') ? name.slice(0, -'.xml'.length) : '';
+    if (old !== checkpoint && checkpointNumber(old) !== null) await host.files.remove(join(folder, name));
+  }
 }

@@ -7,6 +7,7 @@ import { legacyPoints } from './legacy-points.ts';
 import { listFolder, type OpenSetOptions } from './listing.ts';
 import { besideProblems, commonFaults, manifestPoint } from './manifest-points.ts';
 import { checkpointNumber } from './names.ts';
+import { pipedPoints } from './piped-points.ts';
 import type { RecordedCheckpoint, RestorePoint, SetProblem } from './point.ts';
 
 /** A backup folder as it was when it was opened: its restore points and what is wrong with it. It is never written. */
@@ -87,7 +88,8 @@ async function readContent(host: Host, folder: string, options: OpenSetOptions):
     hasCopyXml: listing.hasCopyXml,
     manifestPoints: new Set([...manifests.map(({ point }) => point), ...listing.damagedPoints.map(({ id }) => id)]),
   });
-  const known = [...manifests.map((manifest) => manifestPoint(manifest, sizes)), ...legacy.points];
+  const inFolder = [...manifests.map((manifest) => manifestPoint(manifest, sizes)), ...legacy.points];
+  const known = options.piped === true ? pipedOnly(folder, inFolder, storedCheckpoints) : inFolder;
   const checkpoints = recordedCheckpoints(known, storedCheckpoints);
   const all = [...known, ...listing.damagedPoints];
   const faults = [...commonFaults(manifests), ...linkFaults(all, checkpoints)];
@@ -103,6 +105,18 @@ async function readContent(host: Host, folder: string, options: OpenSetOptions):
     ...manifests.flatMap((manifest) => besideProblems(manifest, sizes)),
   ];
   return { points, problems, checkpoints, storedCheckpoints };
+}
+
+/** Where both kinds of points were, an increment could follow one and be taken for following the other. */
+function pipedOnly(
+  folder: string,
+  inFolder: readonly RestorePoint[],
+  stored: readonly StoredCheckpoint[],
+): RestorePoint[] {
+  const [other] = inFolder;
+  if (other === undefined) return pipedPoints(stored);
+  const text = `${folder} holds a backup (${other.id}): run a backup to standard output in a folder of its own.`;
+  throw new BackupSetError('EXISTS', text, { point: other.id });
 }
 
 /** Fulls and increments were each committed with a checkpoint; when it was made, the manifest or its XML tells. */

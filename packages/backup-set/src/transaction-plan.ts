@@ -23,7 +23,7 @@ export interface TransactionPlan {
 }
 
 /** The intent of a run whose parent can be brought back. @throws BackupSetError what is wrong with the parent */
-export async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan): Promise<Intent> {
+export async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan, piped: boolean): Promise<Intent> {
   const { point, level, domain, checkpoint, parent } = plan;
   if (parent !== null) set.chain(parent);
   // Names that come last: if they cannot be, nothing may begin.
@@ -43,7 +43,8 @@ export async function toIntent(host: Host, set: BackupSet, plan: TransactionPlan
     parent,
     parentCheckpoint: parent === null || time === null ? null : { name: parent, creationTime: time },
     checkpoints: checkpoint === null ? [] : [...earlier, checkpoint],
-    files: (plan.files ?? []).map(assertSafeName),
+    piped: piped ? 'open' : null,
+    files: piped ? [] : (plan.files ?? []).map(assertSafeName),
     checkpointFolder: plan.checkpointFolder ?? null,
     superseded: [],
     job: plan.job ?? null,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { Host, HostFile } from '@virtnbd/host';
+import type { ByteSink, Host, HostFile } from '@virtnbd/host';
 import type { ChunkChecksums } from '@virtnbd/stream-format';
 import { BackupSetError } from './errors.ts';
 import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } from './intent.ts';
@@ -18,12 +18,15 @@ import {
   CHKSUM_SUFFIX,
   chunkFileNameOf,
   manifestName,
-  PARTIAL_SUFFIX,
+  parseFileName,
   stagedCheckpointName,
 } from './names.ts';
+import { withManifest } from './piped-points.ts';
+import { FolderOutput, type PointOutput } from './point-output.ts';
 import { finishFiles, type Recovery, settleIntent } from './recover.ts';
 import { BackupSet } from './set.ts';
 import { requireAbsent, type TransactionPlan, toIntent, withPartial } from './transaction-plan.ts';
+import { ZipOutput } from './zip-output.ts';
 
 /** What is known of a data file once it is written. */
 export interface WrittenData {
@@ -41,6 +44,18 @@ export interface CommitInput {
   disks: readonly ManifestDisk[];
 }
 
+export interface TransactionOptions {
+  /**
+   * Takes the point as a zip stream. The folder then keeps its lock, the intent and the checkpoints only: what an
+   * increment needs to go on. The files must come one after the other.
+   */
+  pipe?: ByteSink;
+  /** Ends a write that the pipe's reader does not take. */
+  signal?: AbortSignal;
+}
+
+const XML_LIMIT = 4 * 1024 * 1024;
+
 type State = 'open' | 'sealed' | 'committed' | 'ended';
 
 /**
@@ -57,6 +72,7 @@ export class SetTransaction {
   readonly folder: string;
   readonly #host: Host;
   readonly #writer: Writer;
+  readonly #output: PointOutput;
   readonly #entries = new Map<string, ManifestFile>();
   readonly #made = new Set<string>();
   #intent: Intent;
@@ -64,11 +80,12 @@ export class SetTransaction {
   #state: State = 'open';
   #manifest: Manifest | null = null;
 
-  private constructor(host: Host, folder: string, intent: Intent, writer: Writer) {
+  private constructor(host: Host, folder: string, intent: Intent, writer: Writer, output: PointOutput) {
     this.#host = host;
     this.folder = folder;
     this.#intent = intent;
     this.#writer = writer;
+    this.#output = output;
   }
 
   /**
@@ -76,18 +93,31 @@ export class SetTransaction {
    *
    * @throws BackupSetError `EXISTS`, `UNKNOWN_POINT`, or what is wrong with the parent; HostError
    */
-  static async begin(host: Host, folder: string, plan: TransactionPlan): Promise<SetTransaction> {
-    const { checkpointFolder } = plan;
-    const set = await BackupSet.open(host, folder, checkpointFolder === undefined ? {} : { checkpointFolder });
-    const intent = await toIntent(host, set, plan);
+  static async begin(
+    host: Host,
+    folder: string,
+    plan: TransactionPlan,
+    { pipe, signal }: TransactionOptions = {},
+  ): Promise<SetTransaction> {
+    const { checkpointFolder, point } = plan;
+    const piped = pipe !== undefined;
+    const set = await BackupSet.open(host, folder, {
+      piped,
+      ...(checkpointFolder !== undefined && { checkpointFolder }),
+    });
+    const intent = await toIntent(host, set, plan, piped);
     const others = await readIntents(host, folder);
-    if (others.some(({ point }) => point === plan.point) || set.points.some(({ id }) => id === plan.point)) {
-      const text = `The restore point ${plan.point} exists already in ${folder}, or a run that was to make it has not ended.`;
-      throw new BackupSetError('EXISTS', text, { point: plan.point });
+    // A full through a pipe follows another one: the chain before has ended, and none of its files is here.
+    const taken = set.points.some(({ id }) => id === point) && !(piped && plan.parent === null);
+    if (taken || others.some((other) => other.point === point)) {
+      const text = `The restore point ${point} exists already in ${folder}, or a run that was to make it has not ended.`;
+      throw new BackupSetError('EXISTS', text, { point });
     }
-    await requireAbsent(host, folder, [manifestName(plan.point), ...withPartial(intent.files)]);
+    const output = piped ? new ZipOutput(pipe, intent.checkpoints, signal) : new FolderOutput(host, folder);
+    await requireAbsent(host, folder, [manifestName(point)]);
+    await output.requireFree(intent.files);
     await writeIntent(host, folder, intent, false);
-    return new SetTransaction(host, folder, intent, plan.writer);
+    return new SetTransaction(host, folder, intent, plan.writer, output);
   }
 
   /** As it stands on the disk. `runDescription(intent.run)` is to be the new checkpoint's description. */
@@ -95,11 +125,11 @@ export class SetTransaction {
     return this.#intent;
   }
 
-  /** Creates the data file's `.partial`. The caller writes and closes it and then says so by `dataWritten`. */
+  /** Creates the data file. The caller writes and closes it and then says so by `dataWritten`. */
   async createData(name: string): Promise<HostFile> {
     await this.#announce([name, chunkFileNameOf(name), `${name}${CHKSUM_SUFFIX}`]);
     this.#made.add(name);
-    return await this.#host.files.open(this.#partial(name), 'create');
+    return await this.#output.create(name);
   }
 
   /** Records a data file that is complete, and writes its checksum files. */
@@ -115,14 +145,16 @@ export class SetTransaction {
     this.#entries.set(name, { name, role: kind, size, ...sum, chunks: { name: chunkName, sha256 } });
   }
 
-  /** Writes a small file of the point, under `.partial` for now. */
+  /** Writes a small file of the point. */
   async writeSmall(
     name: string,
     role: Exclude<FileRole, 'stream' | 'raw' | 'checkpoint-xml'>,
     data: Uint8Array | string,
   ): Promise<void> {
-    await this.#writeStaged(name, data);
+    await this.#announce([name]);
+    this.#made.add(name);
     const bytes = Buffer.from(data);
+    await this.#output.writeSmall(name, bytes);
     this.#entries.set(name, { name, role, size: bytes.length, sha256: sha256Of(bytes) });
   }
 
@@ -132,10 +164,11 @@ export class SetTransaction {
     const { checkpoint: name, checkpointFolder } = this.#intent;
     if (name === null) throw new BackupSetError('STATE', `The run was not to make a checkpoint.`);
     await this.#amend(() => ({ checkpointTime: checkpoint.creationTime }));
-    await this.#writeStaged(stagedCheckpointName(name), checkpoint.xml);
+    await this.#stageCheckpoint(name, checkpoint.xml);
     if (checkpointFolder !== null) return;
     const bytes = Buffer.from(checkpoint.xml);
     const path = `${CHECKPOINT_FOLDER}/${name}.xml`;
+    if (!this.#output.inFolder) await this.#output.writeSmall(path, bytes);
     this.#entries.set(path, { name: path, role: 'checkpoint-xml', size: bytes.length, sha256: sha256Of(bytes) });
   }
 
@@ -151,19 +184,12 @@ export class SetTransaction {
     await this.#amend(() => ({ job }));
   }
 
-  /** Syncs all files, gives them their names and syncs the folder. */
+  /** Makes all files last under their names. */
   async seal(): Promise<void> {
     this.#require('open');
     const open = [...this.#made].find((name) => !this.#isComplete(name));
     if (open !== undefined) throw new BackupSetError('STATE', `${open} was created and is not recorded as written.`);
-    for (const name of this.#made) {
-      await using file = await this.#host.files.open(this.#partial(name), 'read-write');
-      await file.sync();
-    }
-    for (const name of this.#made) {
-      await this.#host.files.rename(this.#partial(name), join(this.folder, name), { replace: false });
-    }
-    await this.#host.files.syncFolder(this.folder);
+    await this.#output.seal(this.#made);
     this.#state = 'sealed';
   }
 
@@ -175,16 +201,11 @@ export class SetTransaction {
     this.#require('sealed');
     const manifest = this.#toManifest(created, disks);
     const bytes = encodeManifest(manifest);
-    for (const { name, size, role } of manifest.files) {
-      const stat = role === 'checkpoint-xml' ? { size } : await this.#host.files.stat(join(this.folder, name));
-      if (stat?.size === size) continue;
-      const text = `${name} has ${stat?.size ?? 'no'} bytes on the disk and ${size} were written to it.`;
-      throw new BackupSetError('DAMAGED', text, { file: name, point: manifest.point });
-    }
-    await this.#host.files.writeAtomic(join(this.folder, manifestName(manifest.point)), bytes, {
-      mode: 0o600,
-      replace: false,
-    });
+    const { checkpoint } = this.#intent;
+    if (!this.#output.inFolder && checkpoint !== null) await this.#addManifest(checkpoint, manifest);
+    await this.#output.commit(manifest, bytes);
+    // No file of a piped point tells the next run that it is complete.
+    if (!this.#output.inFolder) await this.#amend(() => ({ piped: 'delivered' }));
     this.#manifest = manifest;
     this.#state = 'committed';
     return manifest;
@@ -209,15 +230,27 @@ export class SetTransaction {
    */
   async rollBack(): Promise<Recovery> {
     const recovery = await settleIntent(this.#host, this.folder, this.#intent, this.#intent.checkpointFolder);
+    if (recovery.action === 'rolled-back') this.#output.abandon();
     this.#state = 'ended';
     return recovery;
   }
 
-  async #writeStaged(name: string, data: Uint8Array | string): Promise<void> {
+  /** The checkpoint's XML waits in the folder for the commit, so that whoever finishes the run finds it. */
+  async #stageCheckpoint(checkpoint: string, xml: string): Promise<void> {
+    const name = stagedCheckpointName(checkpoint);
     await this.#announce([name]);
+    if (!this.#output.inFolder) {
+      await this.#host.files.writeAtomic(join(this.folder, name), xml, { mode: 0o600, replace: false });
+      return;
+    }
     this.#made.add(name);
-    await using file = await this.#host.files.open(this.#partial(name), 'create');
-    await file.write([Buffer.from(data)]);
+    await this.#output.writeSmall(name, Buffer.from(xml));
+  }
+
+  async #addManifest(checkpoint: string, manifest: Manifest): Promise<void> {
+    const path = join(this.folder, stagedCheckpointName(checkpoint));
+    const xml = Buffer.from(await this.#host.files.readSmall(path, XML_LIMIT)).toString('utf8');
+    await this.#host.files.writeAtomic(path, withManifest(xml, manifest), { mode: 0o600 });
   }
 
   /** Puts names into the intent that are not there yet. */
@@ -225,8 +258,10 @@ export class SetTransaction {
     this.#require('open');
     const news = names.map(assertSafeName).filter((name) => !this.#intent.files.includes(name));
     if (news.length === 0) return;
-    await requireAbsent(this.#host, this.folder, withPartial(news));
-    await this.#amend(({ files }) => ({ files: [...new Set([...files, ...news])] }));
+    await this.#output.requireFree(news);
+    const inFolder = news.filter((name) => this.#output.inFolder || parseFileName(name)?.kind === 'checkpoint-xml');
+    await requireAbsent(this.#host, this.folder, withPartial(inFolder));
+    if (inFolder.length > 0) await this.#amend(({ files }) => ({ files: [...new Set([...files, ...inFolder])] }));
   }
 
   /** Disks are written at the same time: each change waits for the one before, and builds upon it. */
@@ -238,10 +273,6 @@ export class SetTransaction {
     });
     this.#amending = done.catch(() => undefined);
     return done;
-  }
-
-  #partial(name: string): string {
-    return join(this.folder, `${name}${PARTIAL_SUFFIX}`);
   }
 
   #isComplete(name: string): boolean {

@@ -19,6 +19,7 @@ export type HostErrorCode =
   | 'BAD_NAME'
   | 'BAD_ARGUMENT'
   | 'CLOSED'
+  | 'PIPE_CLOSED' // whoever reads the other end has gone
   | 'IO';
 
 export interface HostErrorFields {

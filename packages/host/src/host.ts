@@ -189,3 +189,13 @@ export interface HostFile extends AsyncDisposable {
   /** Waits for what is under way. May be called again. */
   close(): Promise<void>;
 }
+
+/** Takes bytes and keeps none of them: standard output, for instance. */
+export interface ByteSink {
+  /** Resolves when the system has taken all of `bytes`, which may be used again then. Calls are done in their order. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves when all that was written has left this process; of a file, when it is on the disk. */
+  finish(): Promise<void>;
+  /** Gives up: what was not taken yet is dropped, and nothing waits for it. */
+  abandon(): void;
+}

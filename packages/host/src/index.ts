@@ -1,6 +1,7 @@
 export { isTemporaryName } from './atomic-write.ts';
 export { HostError, type HostErrorCode, type HostErrorFields } from './errors.ts';
 export type {
+  ByteSink,
   DirectoryEntry,
   EntryKind,
   FileStat,
@@ -17,3 +18,4 @@ export type {
   WaitForSocketOptions,
 } from './host.ts';
 export { LocalHost } from './local-host.ts';
+export { openStandardOutput } from './standard-output.ts';
