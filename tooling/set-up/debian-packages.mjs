@@ -29,6 +29,7 @@ export const counterparts = [
   { program: 'certtool', debian: 'gnutls-bin' },
   { program: 'python3', debian: 'python3' },
   { program: 'guestfish', debian: 'guestfish' },
+  { program: 'unzip', debian: 'unzip' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

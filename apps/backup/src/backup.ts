@@ -1,14 +1,14 @@
 import { join, resolve } from 'node:path';
 import { type BackupEvent, type BackupRequest, runBackup } from '@virtnbd/backup-engine';
 import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
-import { LocalHost } from '@virtnbd/host';
+import { LocalHost, openStandardOutput } from '@virtnbd/host';
 import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 
 /** The values of the command's flags. */
 export interface BackupFlags {
   readonly domain: string;
   readonly level: BackupRequest['level'];
-  /** Absolute. */
+  /** The backup folder, absolute; `-` for a zip stream to standard output. */
   readonly output: string;
   readonly include: string | undefined;
   readonly exclude: string | undefined;
@@ -35,27 +35,30 @@ export async function backup(
   if (compress !== undefined && lz4Level(compress) !== compress)
     log.warn(`LZ4 has no level ${compress}; level ${lz4Level(compress)} is used`);
   const since = performance.now();
-  const result = await runBackup(requestOf(flags), {
+  const piped = flags.output === '-';
+  const result = await runBackup(requestOf(flags, piped ? process.cwd() : flags.output), {
     host,
     hypervisor: host,
     connect: () => LibvirtConnection.open(uri),
     writer,
     signal,
     onEvent: show,
+    ...(piped && { pipe: await openStandardOutput() }),
     onFolder: (name) => log.attachFile(host.files, join(flags.output, name)),
   });
   const saved = result.disks.reduce((sum, { fileSize }) => sum + fileSize, 0);
   const seconds = ((performance.now() - since) / 1000).toFixed(1);
-  log.info(`restore point ${result.point}: ${formatBytes(saved)} in ${seconds} s, in ${result.folder}`);
+  const where = piped ? 'to standard output' : `in ${result.folder}`;
+  log.info(`restore point ${result.point}: ${formatBytes(saved)} in ${seconds} s, ${where}`);
 }
 
-function requestOf(flags: BackupFlags): BackupRequest {
+function requestOf(flags: BackupFlags, folder: string): BackupRequest {
   const { include, exclude, worker, socketfile } = flags;
   const mountpoints = flags['freeze-mountpoint'];
   return {
     domain: flags.domain,
     level: flags.level,
-    folder: flags.output,
+    folder,
     selection: {
       ...(include !== undefined && { include: include.split(',') }),
       ...(exclude !== undefined && { exclude: exclude.split(',') }),

@@ -20,6 +20,10 @@ export default class Backup extends BaseCommand<typeof Backup> {
       description: 'a compressed copy without disk vdb',
       command: '<%= config.bin %> -d vm1 -o /backup/vm1-copy -z -x vdb',
     },
+    {
+      description: 'through a pipe',
+      command: "<%= config.bin %> -d vm1 -l full -o - | ssh host 'cat > vm1-full.zip'",
+    },
     { description: 'a VM of your own user', command: '<%= config.bin %> -U qemu:///session -d vm1 -l full -o ~/vm1' },
   ];
   static override established = [
@@ -37,7 +41,14 @@ export default class Backup extends BaseCommand<typeof Backup> {
       options: ['copy', 'full', 'inc', 'diff', 'auto'] as const,
       default: 'copy',
     })(),
-    output: Flags.string({ char: 'o', description: 'the backup folder', required: true, helpValue: 'DIR' }),
+    output: Flags.string({
+      char: 'o',
+      description:
+        'the backup folder; - writes a zip to standard output, and keeps the checkpoints, which the next increment ' +
+        'needs, in the folder that you are in',
+      required: true,
+      helpValue: 'DIR',
+    }),
     include: Flags.string({ char: 'i', description: 'save only these disks', helpValue: 'vda,vdb' }),
     exclude: Flags.string({ char: 'x', description: 'do not save these disks', helpValue: 'vdb' }),
     compress: Flags.integer({
@@ -74,12 +85,12 @@ export default class Backup extends BaseCommand<typeof Backup> {
   };
 
   protected override async perform(flags: CommandFlags<typeof Backup>, session: Session): Promise<undefined> {
-    if (flags.output === '-') throw new UsageError('output to a pipe (-o -) is not supported yet; name a folder');
     if (flags.include !== undefined && flags.exclude !== undefined)
       throw new UsageError('-i names the disks to save, -x those not to: give one of them');
     // Loaded here, so that --help does not wait for it.
     const { backup } = await import('./backup.ts');
-    await backup({ ...flags, output: resolve(flags.output) }, session, {
+    const output = flags.output === '-' ? '-' : resolve(flags.output);
+    await backup({ ...flags, output }, session, {
       name: this.config.bin,
       version: this.config.version,
     });

@@ -1,3 +1,4 @@
+import { openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, type ProgressTask, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { type DiffProgress, diffPoints, jsonText } from '@virtnbd/inspect-engine';
@@ -7,7 +8,7 @@ import { painter } from './render/style.ts';
 
 /** The values of the command's flags and arguments. */
 export interface DiffFlags {
-  /** Absolute. */
+  /** A folder, or zips. */
   readonly folder: string;
   readonly from: string;
   readonly to: string;
@@ -22,7 +23,8 @@ export async function diff(flags: DiffFlags, session: Session): Promise<ExitCode
   const { folder, from, to, content, disk } = flags;
   const output = new Output({ colour: !flags.nocolor });
   const onProgress = presenter(session);
-  const report = await diffPoints(new LocalHost(), folder, from, to, {
+  await using source = await openBackupSource(new LocalHost(), folder, process.cwd());
+  const report = await diffPoints(source.host, source.folder, from, to, {
     signal: session.signal,
     content,
     disk,

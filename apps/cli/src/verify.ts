@@ -1,3 +1,4 @@
+import { openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, type ProgressTask, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { jsonText, verifyFolder } from '@virtnbd/inspect-engine';
@@ -7,7 +8,7 @@ import { verifyLines } from './render/verify.ts';
 
 /** The values of the command's flags and arguments. */
 export interface VerifyFlags {
-  /** Absolute. */
+  /** A folder, or zips. */
   readonly folder: string;
   readonly until: string | undefined;
   readonly deep: boolean;
@@ -21,7 +22,8 @@ export async function verify(flags: VerifyFlags, { signal, progress }: Session):
   const output = new Output({ colour: !flags.nocolor });
   let task: ProgressTask | undefined;
   const { until, deep, jobs } = flags;
-  const report = await verifyFolder(new LocalHost(), flags.folder, {
+  await using source = await openBackupSource(new LocalHost(), flags.folder, process.cwd());
+  const report = await verifyFolder(source.host, source.folder, {
     signal,
     until,
     deep,

@@ -26,7 +26,12 @@ export default class Restore extends BaseCommand<typeof Restore> {
   ];
   static override established = ['input', 'output', 'disk', 'until', 'logfile'];
   static override flags = {
-    input: Flags.string({ char: 'i', description: 'the backup folder', required: true, helpValue: 'DIR' }),
+    input: Flags.string({
+      char: 'i',
+      description: 'the backup folder, or zips of virtnbdbackup -o -, which are read in place: full.zip,inc1.zip',
+      required: true,
+      helpValue: 'DIR',
+    }),
     output: Flags.string({ char: 'o', description: 'the folder for the images', required: true, helpValue: 'DIR' }),
     disk: Flags.string({ char: 'd', description: 'only this disk', helpValue: 'vda' }),
     until: Flags.string({
@@ -43,7 +48,7 @@ export default class Restore extends BaseCommand<typeof Restore> {
   protected override async perform(flags: CommandFlags<typeof Restore>, session: Session): Promise<undefined> {
     // Loaded here, so that --help does not wait for it.
     const { restore } = await import('./restore.ts');
-    await restore({ ...flags, input: resolve(flags.input), output: resolve(flags.output) }, session);
+    await restore({ ...flags, output: resolve(flags.output) }, session);
     return undefined;
   }
 }

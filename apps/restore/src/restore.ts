@@ -1,10 +1,11 @@
+import { openBackupSource } from '@virtnbd/backup-set';
 import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { type RestoreEvent, runRestore } from '@virtnbd/restore-engine';
 
 /** The values of the command's flags. */
 export interface RestoreFlags {
-  /** Absolute. */
+  /** A folder, or zips. */
   readonly input: string;
   /** Absolute. */
   readonly output: string;
@@ -19,14 +20,15 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<vo
   const host = new LocalHost();
   await log.attachFile(host.files, flags.logfile);
   const since = performance.now();
+  await using source = await openBackupSource(host, flags.input, process.cwd());
   const { point, images } = await runRestore(
     {
-      folder: flags.input,
+      folder: source.folder,
       target: flags.output,
       point: flags.until,
       ...(flags.disk !== undefined && { disk: flags.disk }),
     },
-    { host, signal, onEvent: presenter(session) },
+    { host: source.host, signal, onEvent: presenter(session) },
   );
   const seconds = ((performance.now() - since) / 1000).toFixed(1);
   for (const { disk, path } of images) log.info(`disk ${disk} at ${point}: ${path}`);

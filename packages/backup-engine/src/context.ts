@@ -1,5 +1,5 @@
 import type { Writer } from '@virtnbd/backup-set';
-import type { Host } from '@virtnbd/host';
+import type { ByteSink, Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import type { DiskSelection } from './disks.ts';
 import type { BackupListener } from './events.ts';
@@ -45,6 +45,11 @@ export interface BackupContext {
   /** A folder that all runs on this libvirt share, for the VM's lock; `/var/tmp` when absent. */
   readonly lockFolder?: string;
   readonly onEvent?: BackupListener;
+  /**
+   * Takes the restore point as a zip stream: standard output. The folder then keeps the checkpoints only, which the next
+   * increment needs; one disk is copied after the other.
+   */
+  readonly pipe?: ByteSink;
   /** Called once the folder is there and locked, with the name that the run's log file should have in it. */
   readonly onFolder?: (logFile: string) => Promise<void>;
   /** Ends the run: the job ends, the guest is thawed, checkpoint and files are rolled back. */

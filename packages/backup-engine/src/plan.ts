@@ -69,7 +69,7 @@ export function checkFolder(
   level: BackupLevel,
   domain: DomainIdentity,
   set: FolderState,
-  requested: RequestedLevel = level,
+  { requested = level, piped = false }: { requested?: RequestedLevel; piped?: boolean } = {},
 ): void {
   const stranger = set.points.find(({ manifest }) => manifest !== null && manifest.domain.uuid !== domain.uuid);
   if (stranger?.manifest)
@@ -92,6 +92,8 @@ export function checkFolder(
       `${set.folder} holds no full backup to start from; make one with: -l full`,
     );
   }
+  // Files of an older chain cannot be mistaken for those of the new one where neither lies in the folder.
+  if (piped) return;
   // What auto has made of a VM that was off is in nobody's way, and no parent either.
   if (requested === 'auto' && level === 'full' && set.points.length > 0) {
     if (set.points.every((point) => point.level === 'copy' && point.manifest !== null)) return;

@@ -107,7 +107,8 @@ export class PointRun {
 
   async copy(): Promise<BackupResult['disks']> {
     const { context, tell, signal } = this.#tools;
-    const { workers = MAX_WORKERS, compress } = this.#request;
+    const { compress } = this.#request;
+    const workers = context.pipe === undefined ? (this.#request.workers ?? MAX_WORKERS) : 1;
     const exports = this.#exports;
     if (exports === undefined) throw new Error('copy comes after open');
     this.step('copying');

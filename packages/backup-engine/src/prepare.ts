@@ -47,7 +47,7 @@ interface PrepareOptions {
  * only then can be told whether an increment can start from it.
  */
 export async function prepare(
-  { host, hypervisor }: Pick<BackupContext, 'host' | 'hypervisor'>,
+  { host, hypervisor, pipe }: Pick<BackupContext, 'host' | 'hypervisor' | 'pipe'>,
   libvirt: LibvirtConnection,
   { domain, state, uncommitted }: Situation,
   request: BackupRequest,
@@ -59,10 +59,11 @@ export async function prepare(
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
   if (state !== 'off') await checkPaths(hypervisor, request);
-  const set = await BackupSet.open(host, request.folder);
+  const piped = pipe !== undefined;
+  const set = await BackupSet.open(host, request.folder, { piped });
   const level = levelFor(request.level, set, state);
   if (level !== request.level) tell(levelNote(request.level, level, state));
-  checkFolder(level, domain, set, request.level);
+  checkFolder(level, domain, set, { requested: request.level, piped });
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
   const checkpoints = await decide(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);

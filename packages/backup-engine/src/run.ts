@@ -31,7 +31,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   await host.files.makeFolder(request.folder, { recursive: true });
   await using _setLock = await SetLock.acquire(host, request.folder, { signal });
   await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', uuid, { signal });
-  await context.onFolder?.(logFileName(request.level, new Date()));
+  if (context.pipe === undefined) await context.onFolder?.(logFileName(request.level, new Date()));
   step('locked');
   const uncommitted: string[] = [];
   for (const recovery of await recover(host, request.folder)) {
@@ -45,7 +45,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const { name, state, active } = await libvirt.lookup(uuid);
   const found = active ? (state === 'running' ? 'running' : 'paused') : 'off';
   const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
-  const plan = await prepare({ host, hypervisor }, libvirt, situation, request, { tell, signal });
+  const plan = await prepare(context, libvirt, situation, request, { tell, signal });
   step('planned');
   const onLibvirt: TransactionTools['onLibvirt'] = async (call) => {
     try {

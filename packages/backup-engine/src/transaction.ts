@@ -32,16 +32,21 @@ import { dataFileOf } from './save-disk.ts';
 export async function makePoint(tools: TransactionTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {
   const { context } = tools;
   const job = await jobPaths(context, request, plan);
-  const transaction = await SetTransaction.begin(context.host, request.folder, {
-    point: plan.point,
-    level: plan.level,
-    domain: plan.domain,
-    writer: context.writer,
-    checkpoint: plan.checkpoint,
-    parent: plan.incremental,
-    files: filesOf(plan),
-    job: jobTraces(job, plan),
-  });
+  const transaction = await SetTransaction.begin(
+    context.host,
+    request.folder,
+    {
+      point: plan.point,
+      level: plan.level,
+      domain: plan.domain,
+      writer: context.writer,
+      checkpoint: plan.checkpoint,
+      parent: plan.incremental,
+      files: filesOf(plan),
+      job: jobTraces(job, plan),
+    },
+    { ...(context.pipe && { pipe: context.pipe }), signal: tools.signal },
+  );
   const run = new PointRun(tools, request, plan, transaction, job);
   try {
     run.step('intent-written');

@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { type Host, HostError } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { parseFileName } from './names.ts';
@@ -21,21 +21,18 @@ export interface BackupSource extends AsyncDisposable {
  * zips, which together make one chain, as `a.zip,b.zip`; or a folder in which zips lie, beside unpacked files or alone.
  * Zips are read in place. The caller closes the result.
  *
- * @param input absolute; a list is absolute at its beginning, later names without a folder lie beside the first
+ * @param input as the user gave it; relative names are taken from `cwd`
  * @throws BackupSetError `DAMAGED` for a zip that is cut off, `DUPLICATE` when two hold different files of one name; HostError
  */
-export async function openBackupSource(host: Host, input: string): Promise<BackupSource> {
-  const kind = (await host.files.stat(input))?.kind;
-  if (kind === 'folder') return await openFolder(host, input);
-  const paths = kind === undefined ? listed(input) : [input];
+export async function openBackupSource(host: Host, input: string, cwd: string): Promise<BackupSource> {
+  const path = resolve(cwd, input);
+  const kind = (await host.files.stat(path))?.kind;
+  if (kind === 'folder') return await openFolder(host, path);
+  // A file whose own name has a comma is found under it before.
+  const names = kind === undefined ? input.split(',').filter((name) => name !== '') : [input];
+  const paths = names.map((name) => resolve(cwd, name));
   const { members, close } = await openZips(host, paths);
-  return await assemble(host, { folder: input, paths, members, close, isReal: false });
-}
-
-/** `a.zip,b.zip`. A file whose own name has a comma was found under it before. */
-function listed(input: string): string[] {
-  const names = input.split(',').filter((name) => name !== '');
-  return names.map((name) => (name.startsWith('/') ? name : join(dirname(names[0] ?? ''), name)));
+  return await assemble(host, { folder: path, paths, members, close, isReal: false });
 }
 
 async function openFolder(host: Host, folder: string): Promise<BackupSource> {

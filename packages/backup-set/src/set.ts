@@ -2,6 +2,7 @@ import type { Host } from '@virtnbd/host';
 import { type ChainOptions, chainOf, linkFaults, orderPoints } from './chain.ts';
 import type { StoredCheckpoint } from './checkpoint-files.ts';
 import { choosePoint } from './choose-point.ts';
+import { BackupSetError } from './errors.ts';
 import { type OpenedDisk, type OpenLayersOptions, openChain } from './layers.ts';
 import { legacyPoints } from './legacy-points.ts';
 import { listFolder, type OpenSetOptions } from './listing.ts';

@@ -142,6 +142,7 @@ async function writeDisk(_on: Host, transaction: SetTransaction, disk: string, s
     ours: true,
     fill: (spec.number ?? 0) + 1,
   });
+  await file.close();
   await transaction.dataWritten(name, { kind: 'stream', ...summary });
   return { disk, file: name, kind: 'stream', base, virtualSize: SIZE, format: 'qcow2', imageName: 'a.qcow2', header };
 }

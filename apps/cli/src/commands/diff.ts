@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { BaseCommand, type CommandFlags, type ExitCode, type Session } from '@virtnbd/cli-kit';
 
@@ -24,7 +23,7 @@ export default class Diff extends BaseCommand<typeof Diff> {
     },
   ];
   static override args = {
-    folder: Args.string({ description: 'the backup folder', required: true, name: 'FOLDER' }),
+    folder: Args.string({ description: 'the backup folder, or zips: a.zip,b.zip', required: true, name: 'FOLDER' }),
     from: Args.string({ description: 'the one restore point', required: true, name: 'P1' }),
     to: Args.string({ description: 'the other one', required: true, name: 'P2' }),
   };
@@ -38,6 +37,6 @@ export default class Diff extends BaseCommand<typeof Diff> {
     const { args } = await this.parse(Diff);
     // Loaded here, so that --help does not wait for it.
     const { diff } = await import('../diff.ts');
-    return await diff({ ...flags, folder: resolve(args.folder), from: args.from, to: args.to }, session);
+    return await diff({ ...flags, folder: args.folder, from: args.from, to: args.to }, session);
   }
 }

@@ -24,7 +24,11 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     },
   ];
   static override args = {
-    path: Args.string({ description: 'a backup folder, or a data file', required: true, name: 'FOLDER|FILE' }),
+    path: Args.string({
+      description: 'a backup folder, zips of one, or a data file',
+      required: true,
+      name: 'FOLDER|FILE',
+    }),
   };
   static override flags = {
     frames: Flags.boolean({ description: 'list every frame of a file' }),
@@ -35,10 +39,9 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
   protected override async perform(flags: CommandFlags<typeof Inspect>, session: Session): Promise<ExitCode> {
     const { args } = await this.parse(Inspect);
     if (flags.html !== undefined && flags.frames) throw new UsageError('--html is of a folder, --frames of a file');
-    const path = resolve(args.path);
     const html = flags.html === undefined ? undefined : resolve(flags.html);
     // Loaded here, so that --help does not wait for it.
     const { inspect } = await import('../inspect.ts');
-    return await inspect({ ...flags, path, html }, session);
+    return await inspect({ ...flags, path: args.path, html }, session);
   }
 }

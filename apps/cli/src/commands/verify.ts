@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { BaseCommand, type CommandFlags, type ExitCode, type Session } from '@virtnbd/cli-kit';
 
@@ -23,7 +22,7 @@ export default class Verify extends BaseCommand<typeof Verify> {
     },
   ];
   static override args = {
-    folder: Args.string({ description: 'the backup folder', required: true, name: 'FOLDER' }),
+    folder: Args.string({ description: 'the backup folder, or zips: a.zip,b.zip', required: true, name: 'FOLDER' }),
   };
   static override flags = {
     until: Flags.string({
@@ -47,6 +46,6 @@ export default class Verify extends BaseCommand<typeof Verify> {
     const { args } = await this.parse(Verify);
     // Loaded here, so that --help does not wait for it.
     const { verify } = await import('../verify.ts');
-    return await verify({ ...flags, folder: resolve(args.folder) }, session);
+    return await verify({ ...flags, folder: args.folder }, session);
   }
 }
