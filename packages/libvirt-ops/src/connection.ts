@@ -1,7 +1,9 @@
+import { BlockJobs } from './block-jobs.ts';
 import type { CheckpointXmlOptions, CreateCheckpointOptions, DeleteCheckpointOptions } from './calls/checkpoints.ts';
 import type { OpenRequest, Versions } from './calls/connect.ts';
-import type { DomainInfo, DomainXmlOptions } from './calls/domains.ts';
+import type { CreateDomainOptions, DomainInfo, DomainXmlOptions } from './calls/domains.ts';
 import type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
+import type { Screenshot } from './calls/screen.ts';
 import { connectError } from './connect-error.ts';
 import { LibvirtError, OwnErrorCode } from './errors.ts';
 import { runningBackup, waitForJobEnd } from './job-end.ts';
@@ -23,12 +25,14 @@ export class LibvirtConnection implements AsyncDisposable {
   readonly uri: string;
   /** Aborted, with a LibvirtError as its reason, when the connection ends in any way but {@link close}. */
   readonly lost: AbortSignal;
+  readonly blockJobs: BlockJobs;
   readonly #thread: WorkerThread;
   #closing: Promise<void> | undefined;
 
   private constructor(uri: string, thread: WorkerThread, lost: AbortSignal) {
     this.uri = uri;
     this.#thread = thread;
+    this.blockJobs = new BlockJobs(thread);
     this.lost = lost;
   }
 
@@ -65,6 +69,11 @@ export class LibvirtConnection implements AsyncDisposable {
     return this.#thread.call('version');
   }
 
+  /** The XML about the host and the guests that it can run. */
+  capabilities(): Promise<string> {
+    return this.#thread.call('capabilities');
+  }
+
   /** Whether the connection still stands, as far as this side knows. */
   isAlive(): Promise<boolean> {
     return this.#thread.call('isAlive');
@@ -86,6 +95,21 @@ export class LibvirtConnection implements AsyncDisposable {
 
   domainXml(uuid: string, options: DomainXmlOptions = {}): Promise<string> {
     return this.#thread.call('domainXml', uuid, options);
+  }
+
+  /** Starts a domain without defining it: it is gone when it ends. @throws LibvirtError DOM_EXIST, XML_ERROR … */
+  createDomain(xml: string, options: CreateDomainOptions = {}): Promise<DomainInfo> {
+    return this.#thread.call('createDomain', xml, options);
+  }
+
+  /** Defines a domain; one that runs under the same name and uuid goes on, and stays when it ends. */
+  defineDomain(xml: string): Promise<DomainInfo> {
+    return this.#thread.call('defineDomain', xml);
+  }
+
+  /** What the domain's first screen shows. */
+  screenshot(uuid: string): Promise<Screenshot> {
+    return this.#thread.call('screenshot', uuid);
   }
 
   /** Pauses the domain's processors. */
@@ -189,6 +213,15 @@ export class LibvirtConnection implements AsyncDisposable {
   /** Thaws what is frozen. @returns how many were thawed */
   thaw(uuid: string): Promise<number> {
     return this.#thread.call('thaw', uuid);
+  }
+
+  /**
+   * Milliseconds since 1970 by the guest's clock, which its agent tells: an answer means that the guest is up.
+   *
+   * @throws LibvirtError AGENT_UNRESPONSIVE; ARGUMENT_UNSUPPORTED when no agent is configured
+   */
+  guestTime(uuid: string): Promise<number> {
+    return this.#thread.call('guestTime', uuid);
   }
 
   /**

@@ -11,6 +11,8 @@ export const OwnErrorCode = {
   timeout: 'TIMEOUT',
   /** The connection was closed on this side, or its thread ended, before the call was answered. */
   closed: 'CLOSED',
+  /** A block pull ended before everything was copied. */
+  pullFailed: 'PULL_FAILED',
   /** A text that is not the XML that was expected. */
   badXml: 'BAD_XML',
   /** A value that cannot be passed on: a NUL in a string, a character that XML cannot carry. */

@@ -1,11 +1,14 @@
+export type { PullOptions } from './block-jobs.ts';
+export type { BlockJobInfo } from './calls/block-jobs.ts';
 export type {
   CheckpointXmlOptions,
   CreateCheckpointOptions,
   DeleteCheckpointOptions,
 } from './calls/checkpoints.ts';
 export type { Versions } from './calls/connect.ts';
-export type { DomainInfo, DomainState, DomainXmlOptions } from './calls/domains.ts';
+export type { CreateDomainOptions, DomainInfo, DomainState, DomainXmlOptions } from './calls/domains.ts';
 export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
+export type { Screenshot } from './calls/screen.ts';
 export { LibvirtConnection } from './connection.ts';
 export { LibvirtError, OwnErrorCode } from './errors.ts';
 export type { AbortJobOptions, CheckpointInfo, OpenOptions } from './options.ts';

@@ -43,6 +43,11 @@ export function connectCalls(session: Session) {
       return session.isOpen && libvirt.virConnectIsAlive(session.connection) !== 1;
     },
 
+    /** The XML about the host and the guests that it can run. */
+    capabilities(): string {
+      return session.value('virConnectGetCapabilities', libvirt.virConnectGetCapabilities(session.connection));
+    },
+
     version(): Versions {
       const { connection } = session;
       const daemon: Out<number | bigint> = [0];

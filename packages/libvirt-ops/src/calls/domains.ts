@@ -26,6 +26,11 @@ export interface DomainXmlOptions {
   readonly migratable?: boolean;
 }
 
+export interface CreateDomainOptions {
+  /** Its processors stand still until `resume`. */
+  readonly paused?: boolean;
+}
+
 const UUID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 const UUID_BUFFER = 37; // VIR_UUID_STRING_BUFLEN: 36 characters and a NUL
 const NO_ID = 0xffff_ffff; // (unsigned int)-1
@@ -34,12 +39,7 @@ export function domainCalls(session: Session) {
   const { libvirt } = session;
   return {
     lookup(nameOrUuid: string): DomainInfo {
-      const domain = find(session, nameOrUuid);
-      try {
-        return describe(session, domain);
-      } finally {
-        libvirt.virDomainFree(domain);
-      }
+      return taken(session, find(session, nameOrUuid));
     },
 
     domainList(): DomainInfo[] {
@@ -65,6 +65,24 @@ export function domainCalls(session: Session) {
       return session.withDomain(uuid, (domain) =>
         session.value('virDomainGetXMLDesc', libvirt.virDomainGetXMLDesc(domain, bits)),
       );
+    },
+
+    /** Starts a domain that is not defined: it is gone when it ends. */
+    createDomain(xml: string, options: CreateDomainOptions): DomainInfo {
+      const bits = flags([options.paused, DomainCreateFlag.paused]);
+      const domain = session.value(
+        'virDomainCreateXML',
+        libvirt.virDomainCreateXML(session.connection, plain(xml), bits),
+      );
+      return taken(session, domain);
+    },
+
+    defineDomain(xml: string): DomainInfo {
+      const domain = session.value(
+        'virDomainDefineXMLFlags',
+        libvirt.virDomainDefineXMLFlags(session.connection, plain(xml), 0),
+      );
+      return taken(session, domain);
     },
 
     suspend(uuid: string): void {
@@ -94,6 +112,14 @@ export function domainCalls(session: Session) {
       );
     },
   };
+}
+
+function taken(session: Session, domain: DomainHandle): DomainInfo {
+  try {
+    return describe(session, domain);
+  } finally {
+    session.libvirt.virDomainFree(domain);
+  }
 }
 
 /** By uuid where the text looks like one, then by name: a name may look like a uuid. */

@@ -1,3 +1,4 @@
+import type { Out } from '../ffi/signatures.ts';
 import { plain, type Session } from './session.ts';
 
 /** What the guest agent does inside the guest. */
@@ -15,6 +16,16 @@ export function guestCalls(session: Session) {
       return session.withDomain(uuid, (domain) =>
         session.count('virDomainFSThaw', libvirt.virDomainFSThaw(domain, null, 0, 0)),
       );
+    },
+
+    /** Milliseconds since 1970 by the guest's clock; the agent is asked. */
+    guestTime(uuid: string): number {
+      const seconds: Out<number | bigint> = [0];
+      const nanoseconds: Out<number> = [0];
+      session.withDomain(uuid, (domain) =>
+        session.count('virDomainGetTime', libvirt.virDomainGetTime(domain, seconds, nanoseconds, 0)),
+      );
+      return Number(seconds[0]) * 1000 + Math.floor(nanoseconds[0] / 1_000_000);
     },
 
     setAgentTimeout(uuid: string, seconds: number): void {

@@ -1,8 +1,10 @@
+import { blockJobCalls } from './block-jobs.ts';
 import { checkpointCalls } from './checkpoints.ts';
 import { connectCalls } from './connect.ts';
 import { domainCalls } from './domains.ts';
 import { guestCalls } from './guest.ts';
 import { jobCalls } from './jobs.ts';
+import { screenCalls } from './screen.ts';
 import { Session } from './session.ts';
 
 /** Every call that a worker thread answers, by name. */
@@ -14,6 +16,8 @@ export function createCalls() {
     ...jobCalls(session),
     ...checkpointCalls(session),
     ...guestCalls(session),
+    ...blockJobCalls(session),
+    ...screenCalls(session),
   };
 }
 

@@ -9,6 +9,7 @@ type Handle<K extends string> = bigint & { readonly [kind]: K };
 export type ConnectHandle = Handle<'virConnectPtr'>;
 export type DomainHandle = Handle<'virDomainPtr'>;
 export type CheckpointHandle = Handle<'virDomainCheckpointPtr'>;
+export type StreamHandle = Handle<'virStreamPtr'>;
 export type Address = bigint;
 /** An out-parameter: libvirt fills the first element. */
 export type Out<T> = [T];
@@ -26,6 +27,7 @@ export interface LibvirtFunctions {
   virConnectIsAlive(connection: ConnectHandle): number;
   virConnectGetLibVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
   virConnectGetVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
+  virConnectGetCapabilities(connection: ConnectHandle): string | null;
   virConnectListAllDomains(connection: ConnectHandle, domains: Out<Address | null>, flags: number): number;
 
   virDomainLookupByName(connection: ConnectHandle, name: string): DomainHandle | null;
@@ -38,11 +40,24 @@ export interface LibvirtFunctions {
   virDomainIsPersistent(domain: DomainHandle): number;
   virDomainGetState(domain: DomainHandle, state: Out<number>, reason: Out<number>, flags: number): number;
   virDomainGetXMLDesc(domain: DomainHandle, flags: number): string | null;
+  virDomainCreateXML(connection: ConnectHandle, xml: string, flags: number): DomainHandle | null;
+  virDomainDefineXMLFlags(connection: ConnectHandle, xml: string, flags: number): DomainHandle | null;
   virDomainSuspend(domain: DomainHandle): number;
   virDomainResume(domain: DomainHandle): number;
   virDomainCreateWithFlags(domain: DomainHandle, flags: number): number;
   virDomainShutdownFlags(domain: DomainHandle, flags: number): number;
   virDomainDestroyFlags(domain: DomainHandle, flags: number): number;
+
+  virDomainBlockPull(domain: DomainHandle, disk: string, bandwidth: number, flags: number): number;
+  virDomainGetBlockJobInfo(domain: DomainHandle, disk: string, info: Buffer, flags: number): number;
+  virDomainBlockJobAbort(domain: DomainHandle, disk: string, flags: number): number;
+
+  virDomainScreenshot(domain: DomainHandle, stream: StreamHandle, screen: number, flags: number): string | null;
+  virStreamNew(connection: ConnectHandle, flags: number): StreamHandle | null;
+  virStreamRecv(stream: StreamHandle, data: Buffer, bytes: number): number;
+  virStreamFinish(stream: StreamHandle): number;
+  virStreamAbort(stream: StreamHandle): number;
+  virStreamFree(stream: StreamHandle): number;
 
   virDomainBackupBegin(domain: DomainHandle, backupXml: string, checkpointXml: string | null, flags: number): number;
   virDomainBackupGetXMLDesc(domain: DomainHandle, flags: number): string | null;
@@ -66,6 +81,12 @@ export interface LibvirtFunctions {
   virDomainFSFreeze(domain: DomainHandle, mountpoints: string[] | null, count: number, flags: number): number;
   virDomainFSThaw(domain: DomainHandle, mountpoints: null, count: number, flags: number): number;
   virDomainAgentSetResponseTimeout(domain: DomainHandle, seconds: number, flags: number): number;
+  virDomainGetTime(
+    domain: DomainHandle,
+    seconds: Out<number | bigint>,
+    nanoseconds: Out<number>,
+    flags: number,
+  ): number;
 }
 
 /** `str!`: a string that libvirt allocated and the caller frees; koffi copies it, then calls free(). */
@@ -82,6 +103,7 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virConnectIsAlive: 'int virConnectIsAlive(void *connection)',
   virConnectGetLibVersion: 'int virConnectGetLibVersion(void *connection, _Out_ unsigned long *version)',
   virConnectGetVersion: 'int virConnectGetVersion(void *connection, _Out_ unsigned long *version)',
+  virConnectGetCapabilities: 'str! virConnectGetCapabilities(void *connection)',
   virConnectListAllDomains: 'int virConnectListAllDomains(void *connection, _Out_ void **domains, unsigned int flags)',
 
   virDomainLookupByName: 'void *virDomainLookupByName(void *connection, const char *name)',
@@ -94,11 +116,26 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainIsPersistent: 'int virDomainIsPersistent(void *domain)',
   virDomainGetState: 'int virDomainGetState(void *domain, _Out_ int *state, _Out_ int *reason, unsigned int flags)',
   virDomainGetXMLDesc: 'str! virDomainGetXMLDesc(void *domain, unsigned int flags)',
+  virDomainCreateXML: 'void *virDomainCreateXML(void *connection, const char *xml, unsigned int flags)',
+  virDomainDefineXMLFlags: 'void *virDomainDefineXMLFlags(void *connection, const char *xml, unsigned int flags)',
   virDomainSuspend: 'int virDomainSuspend(void *domain)',
   virDomainResume: 'int virDomainResume(void *domain)',
   virDomainCreateWithFlags: 'int virDomainCreateWithFlags(void *domain, unsigned int flags)',
   virDomainShutdownFlags: 'int virDomainShutdownFlags(void *domain, unsigned int flags)',
   virDomainDestroyFlags: 'int virDomainDestroyFlags(void *domain, unsigned int flags)',
+
+  virDomainBlockPull:
+    'int virDomainBlockPull(void *domain, const char *disk, unsigned long bandwidth, unsigned int flags)',
+  virDomainGetBlockJobInfo:
+    'int virDomainGetBlockJobInfo(void *domain, const char *disk, void *info, unsigned int flags)',
+  virDomainBlockJobAbort: 'int virDomainBlockJobAbort(void *domain, const char *disk, unsigned int flags)',
+
+  virDomainScreenshot: 'str! virDomainScreenshot(void *domain, void *stream, unsigned int screen, unsigned int flags)',
+  virStreamNew: 'void *virStreamNew(void *connection, unsigned int flags)',
+  virStreamRecv: 'int virStreamRecv(void *stream, void *data, size_t bytes)',
+  virStreamFinish: 'int virStreamFinish(void *stream)',
+  virStreamAbort: 'int virStreamAbort(void *stream)',
+  virStreamFree: 'int virStreamFree(void *stream)',
 
   virDomainBackupBegin:
     'int virDomainBackupBegin(void *domain, const char *backupXml, const char *checkpointXml, unsigned int flags)',
@@ -123,4 +160,6 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
     'int virDomainFSThaw(void *domain, const char **mountpoints, unsigned int count, unsigned int flags)',
   virDomainAgentSetResponseTimeout:
     'int virDomainAgentSetResponseTimeout(void *domain, int seconds, unsigned int flags)',
+  virDomainGetTime:
+    'int virDomainGetTime(void *domain, _Out_ int64_t *seconds, _Out_ unsigned int *nanoseconds, unsigned int flags)',
 };
