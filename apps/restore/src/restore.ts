@@ -1,57 +1,73 @@
+import { resolve } from 'node:path';
 import { openBackupSource } from '@virtnbd/backup-set';
-import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
+import { ExitCode, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
-import { type RestoreEvent, runRestore } from '@virtnbd/restore-engine';
+import { isImageFormat, type RestoreRequest, runRestore } from '@virtnbd/restore-engine';
+import { confirmOverwrite } from './confirm.ts';
+import { type DiskTarget, diskTargets } from './disk-targets.ts';
+import { presenter, tellEstimate, tellResult } from './present.ts';
+import { printJson } from './print-json.ts';
 
 /** The values of the command's flags. */
 export interface RestoreFlags {
   /** A folder, or zips. */
   readonly input: string;
-  /** Absolute. */
-  readonly output: string;
+  readonly output: string | undefined;
   readonly disk: string | undefined;
   readonly until: string;
+  readonly sequence: string | undefined;
+  readonly 'dry-run': boolean;
+  readonly json: boolean;
+  readonly verify: boolean;
+  readonly jobs: number;
+  readonly force: boolean;
+  readonly format: string | undefined;
+  readonly preallocate: boolean;
+  readonly compress: boolean;
+  readonly 'to-device': readonly string[] | undefined;
+  readonly onto: readonly string[] | undefined;
+  readonly yes: boolean;
+  readonly socketfile: string | undefined;
   readonly logfile: string;
 }
 
 /** Runs the engine, and shows what it tells. */
-export async function restore(flags: RestoreFlags, session: Session): Promise<void> {
+export async function restore(flags: RestoreFlags, session: Session): Promise<ExitCode> {
   const { log, signal } = session;
   const host = new LocalHost();
-  await log.attachFile(host.files, flags.logfile);
-  const since = performance.now();
+  const devices = diskTargets('--to-device', flags['to-device']);
+  const onto = diskTargets('--onto', flags.onto);
   await using source = await openBackupSource(host, flags.input, process.cwd());
-  const { point, images } = await runRestore(
-    {
-      folder: source.folder,
-      target: flags.output,
-      point: flags.until,
-      ...(flags.disk !== undefined && { disk: flags.disk }),
-    },
-    { host: source.host, signal, onEvent: presenter(session) },
-  );
-  const seconds = ((performance.now() - since) / 1000).toFixed(1);
-  for (const { disk, path } of images) log.info(`disk ${disk} at ${point}: ${path}`);
-  log.info(`restored ${images.length === 1 ? '1 disk' : `${images.length} disks`} in ${seconds} s`);
+  const request = { ...requestOf(flags, devices, onto), folder: source.folder };
+  await log.attachFile(host.files, flags.logfile);
+  if (!flags['dry-run']) await confirmOverwrite([...devices, ...onto], { yes: flags.yes, signal });
+  const since = performance.now();
+  const socket = flags.socketfile === undefined ? {} : { socketFile: resolve(flags.socketfile) };
+  const result = await runRestore(request, { host: source.host, targetHost: host, signal, onEvent: presenter(session), ...socket });
+  if (flags.json) await printJson({ schema: 'virtnbd-restore', version: 1, ...result });
+  else if (flags['dry-run']) tellEstimate(result, log);
+  if (!flags['dry-run']) tellResult(result, performance.now() - since, log);
+  return ExitCode.DONE;
 }
 
-function presenter({ log, progress }: Session): (event: RestoreEvent) => void {
-  const tasks = new Map<string, ProgressTask>();
-  return (event) => {
-    switch (event.type) {
-      case 'plan':
-        for (const { disk, files, virtualSize } of event.plan.images)
-          log.info(`disk ${disk}, ${formatBytes(virtualSize)}, from ${files.join(', ')}`);
-        return;
-      case 'note':
-        return log.info(event.message);
-      case 'disk':
-        tasks.set(event.disk, progress.task(event.disk, event.totalBytes));
-        return;
-      case 'progress':
-        return tasks.get(event.disk)?.add(event.bytes);
-      case 'disk-done':
-        return tasks.get(event.disk)?.finish();
-    }
+function requestOf(flags: RestoreFlags, devices: readonly DiskTarget[], onto: readonly DiskTarget[]): Omit<RestoreRequest, 'folder'> {
+  const { output, format, sequence, disk } = flags;
+  if (output === undefined) throw new UsageError('-o/--output names the folder for the images: give it');
+  if (format !== undefined && !isImageFormat(format))
+    throw new UsageError(`--format ${format}: no image of that format can be made`);
+  if (sequence !== undefined) throw new UsageError('--sequence is not supported yet; name a point by --until');
+  return {
+    target: resolve(output),
+    point: flags.until,
+    devices: new Map(devices.map((each) => [each.disk, each.path])),
+    onto: new Map(onto.map((each) => [each.disk, each.path])),
+    dryRun: flags['dry-run'],
+    verify: flags.verify,
+    jobs: flags.jobs,
+    force: flags.force,
+    preallocate: flags.preallocate,
+    compress: flags.compress,
+    ...(disk !== undefined && { disk }),
+    ...(format !== undefined && { format }),
   };
 }

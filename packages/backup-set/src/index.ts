@@ -60,5 +60,6 @@ export {
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
 export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from './recover.ts';
 export { BackupSet } from './set.ts';
+export { readHeaderKeys } from './stream-header.ts';
 export { type CommitInput, SetTransaction, type TransactionOptions, type WrittenData } from './transaction.ts';
 export type { TransactionPlan } from './transaction-plan.ts';

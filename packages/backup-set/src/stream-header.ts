@@ -24,6 +24,18 @@ const META_LIMIT = 1024 * 1024;
  * @returns null when the file does not begin with a meta frame, as a raw image; a text when it does and is damaged
  */
 export async function readStreamHeader(source: RandomAccessSource): Promise<StreamHeader | string | null> {
+  const keys = await readHeaderKeys(source);
+  return keys === null || typeof keys === 'string' ? keys : headerOf(keys);
+}
+
+/**
+ * The keys of the meta frame, whatever they are, in their order.
+ *
+ * @returns null and a text as `readStreamHeader`
+ */
+export async function readHeaderKeys(
+  source: RandomAccessSource,
+): Promise<ReadonlyMap<string, unknown> | string | null> {
   if (source.size < HEADER_BYTES) return null;
   const head = new Uint8Array(HEADER_BYTES);
   await source.read(0, head);
@@ -34,10 +46,10 @@ export async function readStreamHeader(source: RandomAccessSource): Promise<Stre
   if (HEADER_BYTES + length > source.size) return 'it ends within its header';
   const json = new Uint8Array(length);
   await source.read(HEADER_BYTES, json);
-  return parseHeader(json);
+  return parseKeys(json);
 }
 
-function parseHeader(json: Uint8Array): StreamHeader | string {
+function parseKeys(json: Uint8Array): ReadonlyMap<string, unknown> | string {
   let meta: unknown;
   try {
     meta = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
@@ -45,7 +57,10 @@ function parseHeader(json: Uint8Array): StreamHeader | string {
     return 'its header is not JSON';
   }
   if (typeof meta !== 'object' || meta === null || Array.isArray(meta)) return 'its header is not an object';
-  const keys: Map<string, unknown> = new Map(Object.entries(meta));
+  return new Map(Object.entries(meta));
+}
+
+function headerOf(keys: ReadonlyMap<string, unknown>): StreamHeader | string {
   const text = (key: string): string | null => {
     const value = keys.get(key);
     return typeof value === 'string' && value.length <= 1024 ? value : null;

@@ -101,8 +101,12 @@ export interface HostIdentity {
   pidNamespace?: string;
 }
 
-/** `create`: the file must not exist, mode 0600. `append-new`: appends, and creates the file (0600) when absent. */
-export type OpenMode = 'read' | 'create' | 'append-new' | 'read-write';
+/**
+ * `create`: the file must not exist, mode 0600. `append-new`: appends, and creates the file (0600) when absent. `claim`:
+ * `read-write`, of a block device that nobody else has claimed, by mounting it for instance, nor can as long as it is open
+ * (HostError with errno EBUSY).
+ */
+export type OpenMode = 'read' | 'create' | 'append-new' | 'read-write' | 'claim';
 
 /**
  * Files of a host. Paths are used as they are: spaces, brackets, quotes, newlines and unicode have no meaning. Every

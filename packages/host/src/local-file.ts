@@ -12,6 +12,8 @@ const flagsOf: Readonly<Record<OpenMode, number>> = {
   create: O_RDWR | O_CREAT | O_EXCL | O_NOCTTY,
   'append-new': O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY,
   'read-write': O_RDWR | O_NONBLOCK | O_NOCTTY,
+  // O_EXCL without O_CREAT is Linux's way to claim a block device.
+  claim: O_RDWR | O_EXCL | O_NONBLOCK | O_NOCTTY,
 };
 
 /** Opens a file of this machine; see HostFiles.open. */

@@ -1,13 +1,29 @@
 /** Why a restore failed; stable, to be matched by programs. */
 export type RestoreErrorCode =
+  /** The folder holds no restore point. */
   | 'EMPTY_FOLDER'
   | 'UNKNOWN_DISK'
-  | 'TARGET_EXISTS'
-  | 'TARGET_BUSY'
-  | 'NAME_CLASH'
+  /** A sequence of files that makes no disk. */
+  | 'BAD_SEQUENCE'
+  /** A format that cannot be made, or not with the options that were asked for. */
+  | 'BAD_FORMAT'
   | 'BAD_IMAGE_OPTIONS'
+  /** A file that would be made is there already. */
+  | 'TARGET_EXISTS'
+  /** Another restore writes there. */
+  | 'TARGET_BUSY'
+  /** Two images would get one name. */
+  | 'NAME_CLASH'
+  /** A device or an image that is not what it must be: too small, no device, of another format. */
+  | 'BAD_TARGET'
+  /** Somebody else uses the device or the image. */
+  | 'TARGET_IN_USE'
   | 'WRITE_FAILED'
-  | 'NO_SPACE';
+  | 'NO_SPACE'
+  /** What was read back is not what was written. */
+  | 'VERIFY_FAILED'
+  /** The backup is damaged where the point needs it. */
+  | 'DAMAGED';
 
 /** A restore that could not be made; the message says what happened, to what, and what to do. */
 export class RestoreError extends Error {

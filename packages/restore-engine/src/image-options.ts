@@ -5,7 +5,7 @@ import { RestoreError } from './errors.ts';
  * `qemu-img info` that lies in the backup folder (`D.IDENT.qcow.json`).
  *
  * The file may be damaged or hostile: only the keys and values listed here are taken over. A backing file never is,
- * and neither is anything that names a file.
+ * and neither is anything that names a file: who makes an image with a data file says where that goes.
  *
  * @param text the JSON text; null when the folder has none: qemu's defaults apply
  * @returns `key=value` items for `-o`; none of them contains a comma
@@ -22,11 +22,12 @@ export function imageOptions(text: string | null): string[] {
     ...powerOfTwo('refcount_bits', data['refcount-bits'], 1, 64),
     ...choice('compression_type', data['compression-type'], ['zlib', 'zstd']),
     ...onOff('extended_l2', data['extended-l2']),
+    ...(dataFilePath(text) === null ? [] : onOff('data_file_raw', data['data-file-raw'])),
   ].filter((option) => data.compat !== '0.10' || !VERSION_3_ONLY.includes(option.split('=')[0] ?? ''));
 }
 
 /** qcow2 version 2 knows none of these, and qemu-img refuses them there even when they are off. */
-const VERSION_3_ONLY = ['lazy_refcounts', 'refcount_bits', 'compression_type', 'extended_l2'];
+const VERSION_3_ONLY = ['lazy_refcounts', 'refcount_bits', 'compression_type', 'extended_l2', 'data_file_raw'];
 
 /**
  * The path of the image that was backed up, as `qemu-img info` named it; null where it tells none.
@@ -34,8 +35,20 @@ const VERSION_3_ONLY = ['lazy_refcounts', 'refcount_bits', 'compression_type', '
  * @throws RestoreError BAD_IMAGE_OPTIONS when the text is no JSON object
  */
 export function imagePath(text: string): string | null {
-  const { filename } = parse(text);
-  return typeof filename === 'string' && filename.startsWith('/') ? filename : null;
+  return absolute(parse(text).filename);
+}
+
+/**
+ * The path of the file that held the guest's data beside a qcow2 image; null where there was none.
+ *
+ * @throws RestoreError BAD_IMAGE_OPTIONS when the text is no JSON object
+ */
+export function dataFilePath(text: string): string | null {
+  return absolute(object(object(parse(text)['format-specific']).data)['data-file']);
+}
+
+function absolute(path: unknown): string | null {
+  return typeof path === 'string' && path.startsWith('/') ? path : null;
 }
 
 function parse(text: string): Record<string, unknown> {

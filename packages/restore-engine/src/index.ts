@@ -1,9 +1,14 @@
+export { dumpHeaders } from './dump-headers.ts';
 export { RestoreError, type RestoreErrorCode } from './errors.ts';
-export type { PlannedImage, RestorePlan, RestoreSelection } from './plan.ts';
-export {
-  type RestoreContext,
-  type RestoreEvent,
-  type RestoreRequest,
-  type RestoreResult,
-  runRestore,
-} from './run.ts';
+export { IMAGE_FORMATS, type ImageFormat, imageFormat, isImageFormat } from './image-format.ts';
+export type { PlannedImage, PlannedTarget, RestorePlan, RestoreSelection } from './plan.ts';
+export type {
+  RestoreContext,
+  RestoredImage,
+  RestoreEvent,
+  RestorePhase,
+  RestoreRequest,
+  RestoreResult,
+} from './request.ts';
+export { runRestore } from './run.ts';
+export type { DiskEstimate, RestoreEstimate } from './survey.ts';

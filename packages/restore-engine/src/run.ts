@@ -1,81 +1,174 @@
 import { isAbsolute, join } from 'node:path';
-import { BackupSet, type OpenedDisk } from '@virtnbd/backup-set';
+import { BackupSet } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
-import { VirtualDisk } from '@virtnbd/virtual-disk';
-import { copyRaw } from './copy-raw.ts';
+import { type OpenedContent, openContent } from './content.ts';
 import { RestoreError } from './errors.ts';
-import { imageNames, type PointFiles, readPointFiles } from './image-names.ts';
-import { imageOptions } from './image-options.ts';
-import { type PlannedImage, planRestore, type RestorePlan, type RestoreSelection } from './plan.ts';
+import { inParallel } from './in-parallel.ts';
+import { restoreOnto } from './onto-image.ts';
+import { type PlannedImage, planRestore, type RestorePlan } from './plan.ts';
+import { type PointFiles, readPointFiles, sourceImages } from './point-files.ts';
+import type { RestoreContext, RestoredImage, RestoreRequest, RestoreResult } from './request.ts';
+import { type RestoreEstimate, spaceNeeded, surveyDisks } from './survey.ts';
 import { TargetFolder } from './target-folder.ts';
-import { writeImage } from './write-image.ts';
+import { restoreToDevice } from './to-device.ts';
+import { restoreToFile } from './to-file.ts';
+import type { PhaseRunner, RestoreWork } from './work.ts';
 
-/** What a restore tells while it goes on. Sizes are in bytes. */
-export type RestoreEvent =
-  | { readonly type: 'plan'; readonly plan: RestorePlan }
-  | { readonly type: 'note'; readonly message: string }
-  | { readonly type: 'disk'; readonly disk: string; readonly image: string; readonly totalBytes: number }
-  | { readonly type: 'progress'; readonly disk: string; readonly bytes: number }
-  | { readonly type: 'disk-done'; readonly disk: string };
-
-export interface RestoreRequest extends RestoreSelection {
-  /** The backup folder; it is never written. */
-  readonly folder: string;
-  /** Where the images go, an absolute path; made, with mode 0700, when it is not there. */
-  readonly target: string;
-}
-
-export interface RestoreContext {
-  readonly host: Host;
-  /** Where the sockets of image servers lie, in a private folder; `/tmp` when absent. */
-  readonly tempFolder?: string;
-  readonly onEvent?: (event: RestoreEvent) => void;
-  /** Ends the restore; images that are not complete are removed. */
-  readonly signal?: AbortSignal;
-}
-
-/** What was restored. */
-export interface RestoreResult {
-  readonly point: string;
-  readonly images: readonly { readonly disk: string; readonly path: string; readonly virtualSize: number }[];
-}
+/** Disks that are written at the same time, unless told. */
+const JOBS = 2;
 
 /**
- * Restores a point: for each disk an image with the content that it had then. Resolves when all images are complete, on
- * stable storage, and under their names; every byte read from the folder was compared with the checksums that it has.
- * When it rejects, none of the images is there.
+ * Restores a point: for each disk an image, or a device, with the content that it had then. Resolves when all are
+ * complete, on stable storage, and under their names; every byte read from the folder was compared with the checksums
+ * that it has. When it rejects, none of the new images is there.
  *
- * @throws RestoreError, BackupSetError, StreamFormatError, HostError, NbdError
+ * @throws RestoreError, BackupSetError, StreamFormatError, HostError, NbdError; `signal.reason`
  */
 export async function runRestore(request: RestoreRequest, context: RestoreContext): Promise<RestoreResult> {
-  const { host, signal } = context;
-  signal?.throwIfAborted();
-  if (!isAbsolute(request.target)) throw new TypeError(`the target must be an absolute path, not ${request.target}`);
-  const set = await openSet(host, request.folder);
-  const point = set.point(request.point);
-  const files = await readPointFiles(host, set, point);
-  const plan = planRestore(set, request, await imageNames(point, files));
-  context.onEvent?.({ type: 'plan', plan });
-  const names = plan.images.map(({ name }) => name);
-  const target = await TargetFolder.open(host, request.target, names);
-  const temp = await host.files.makeTempFolder(context.tempFolder ?? '/tmp', 'virtnbdrestore.');
-  try {
-    const { domainXml } = files;
-    if (domainXml !== null) await target.writeText(domainXml.name, domainXml.text);
-    await writeAll(set, plan, files, { ...context, target, temp });
-    await target.finish(names);
-  } catch (error) {
-    await target.discard();
-    throw error;
-  } finally {
-    await host.files.removeFolder(temp, { recursive: true });
+  return await new Restore(request, context).run();
+}
+
+class Restore {
+  readonly #request: RestoreRequest;
+  readonly #context: RestoreContext;
+  /** Where the target is. */
+  readonly #target: Host;
+
+  constructor(request: RestoreRequest, context: RestoreContext) {
+    this.#request = request;
+    this.#context = context;
+    this.#target = context.targetHost ?? context.host;
   }
-  const images = plan.images.map(({ disk, name, virtualSize }) => ({
-    disk,
-    path: join(request.target, name),
-    virtualSize,
-  }));
-  return { point: plan.point, images };
+
+  async run(): Promise<RestoreResult> {
+    const { host, signal, onEvent } = this.#context;
+    signal?.throwIfAborted();
+    requireAbsolute(this.#request);
+    const set = await openSet(host, this.#request.folder);
+    const point = set.point(this.#request.point);
+    const files = await readPointFiles(host, set, point);
+    const plan = planRestore(set, this.#request, await sourceImages(point, files));
+    onEvent?.({ type: 'plan', plan });
+    const estimate = await this.#survey(set, plan);
+    if (this.#request.dryRun === true) return { plan, estimate, images: [] };
+    return { plan, estimate, images: await this.#apply(set, plan, files) };
+  }
+
+  /** Looks at all that will be read before anything is created. */
+  async #survey(set: BackupSet, plan: RestorePlan): Promise<RestoreEstimate> {
+    const { dryRun = false, preallocate = false, target } = this.#request;
+    const disks = await surveyDisks(
+      plan,
+      (disk) => this.#open(set, plan, disk, { assumeVerified: dryRun, signal: this.#context.signal }),
+      (message) => this.#note(message),
+    );
+    const needed = spaceNeeded(plan, disks, preallocate);
+    const free = await freeSpace(this.#target, target);
+    if (free !== null && needed > free) {
+      this.#note(`the images may need ${needed} bytes, and ${free} are free in ${target}`);
+    }
+    return { disks, spaceNeeded: needed, spaceFree: free };
+  }
+
+  async #apply(set: BackupSet, plan: RestorePlan, files: PointFiles): Promise<RestoredImage[]> {
+    const { target, force = false } = this.#request;
+    const names = plan.images.flatMap(namesOf);
+    const onCleared = (cleared: readonly string[]): void =>
+      this.#note(`an interrupted restore had left ${cleared.join(', ')} in ${target}: removed`);
+    const folder = await TargetFolder.open(this.#target, target, names, { force, onCleared });
+    try {
+      const temp = await this.#target.files.makeTempFolder(this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
+      try {
+        if (files.domainXml !== null) await folder.writeText(files.domainXml.name, files.domainXml.text);
+        const images = await this.#writeAll(set, plan, files, folder, temp);
+        await folder.finish(names);
+        return images;
+      } finally {
+        await this.#target.files.removeFolder(temp, { recursive: true });
+      }
+    } catch (error) {
+      await folder.discard();
+      throw error;
+    } finally {
+      await folder.close();
+    }
+  }
+
+  async #writeAll(
+    set: BackupSet,
+    plan: RestorePlan,
+    files: PointFiles,
+    folder: TargetFolder,
+    temp: string,
+  ): Promise<RestoredImage[]> {
+    const { jobs = JOBS } = this.#request;
+    const { signal, socketFile } = this.#context;
+    const first = plan.images[0]?.disk;
+    return await inParallel(plan.images, jobs, signal, async (image, stop) => {
+      // What was read for whole-file checksums a moment ago is not read for them again.
+      await using opened = await this.#open(set, plan, image.disk, { assumeVerified: true, signal: stop });
+      const work: RestoreWork = {
+        request: this.#request,
+        host: this.#target,
+        folder,
+        imageInfo: (disk) => files.imageInfos.get(disk) ?? null,
+        socketPath: (disk) =>
+          socketFile === undefined ? join(temp, `${disk}.sock`) : `${socketFile}${disk === first ? '' : `.${disk}`}`,
+        note: (message) => this.#note(message),
+        phase: this.#phase,
+        signal: stop,
+      };
+      return await restoreDisk(image, opened, work);
+    });
+  }
+
+  async #open(
+    set: BackupSet,
+    plan: RestorePlan,
+    disk: string,
+    { assumeVerified, signal }: { assumeVerified: boolean; signal: AbortSignal | undefined },
+  ): Promise<OpenedContent> {
+    let done = 0;
+    const { onEvent } = this.#context;
+    const onProgress = (progress: { done: number; total: number }): void => {
+      if (done === 0) onEvent?.({ type: 'phase', disk, phase: 'check', totalBytes: progress.total });
+      onEvent?.({ type: 'progress', disk, bytes: progress.done - done });
+      done = progress.done;
+      if (done === progress.total) onEvent?.({ type: 'phase-done', disk, phase: 'check' });
+    };
+    return await openContent(set, disk, plan.point, { assumeVerified, onProgress, ...(signal && { signal }) });
+  }
+
+  readonly #phase: PhaseRunner = async (disk, phase, totalBytes, run) => {
+    const { onEvent } = this.#context;
+    onEvent?.({ type: 'phase', disk, phase, totalBytes });
+    const result = await run((bytes) => onEvent?.({ type: 'progress', disk, bytes }));
+    onEvent?.({ type: 'phase-done', disk, phase });
+    return result;
+  };
+
+  #note(message: string): void {
+    this.#context.onEvent?.({ type: 'note', message });
+  }
+}
+
+function restoreDisk(image: PlannedImage, { content }: OpenedContent, work: RestoreWork): Promise<RestoredImage> {
+  const { target } = image;
+  if (target.kind === 'file') return restoreToFile(image, target, content, work);
+  if (target.kind === 'device') return restoreToDevice(image, target.path, content, work);
+  return restoreOnto(image, target, content, work);
+}
+
+/** The files that an image is made of in the target folder, the one that refers to the other last. */
+function namesOf({ target }: PlannedImage): string[] {
+  if (target.kind !== 'file') return [];
+  return target.dataFile === undefined ? [target.name] : [target.dataFile, target.name];
+}
+
+function requireAbsolute({ target, devices, onto }: RestoreRequest): void {
+  for (const path of [target, ...(devices?.values() ?? []), ...(onto?.values() ?? [])]) {
+    if (!isAbsolute(path)) throw new TypeError(`a target must be an absolute path, not ${path}`);
+  }
 }
 
 async function openSet(host: Host, folder: string): Promise<BackupSet> {
@@ -85,39 +178,10 @@ async function openSet(host: Host, folder: string): Promise<BackupSet> {
   throw new RestoreError('EMPTY_FOLDER', `${folder} holds no restore point. ${found || 'Is it the right folder?'}`);
 }
 
-type Work = RestoreContext & { readonly target: TargetFolder; readonly temp: string };
-
-async function writeAll(set: BackupSet, plan: RestorePlan, files: PointFiles, work: Work): Promise<void> {
-  const { signal, onEvent } = work;
-  for (const image of plan.images) {
-    await using disk = await set.openLayers(image.disk, plan.point, signal ? { signal } : {});
-    for (const message of disk.notes) onEvent?.({ type: 'note', message });
-    await writeOne(image, disk, files, work);
-    onEvent?.({ type: 'disk-done', disk: image.disk });
+/** Of the folder, or of the nearest one above that is there; null when the host does not tell. */
+async function freeSpace(host: Host, folder: string): Promise<number | null> {
+  for (let path = folder; ; path = join(path, '..')) {
+    if ((await host.files.stat(path)) !== null) return await host.files.freeSpace(path).catch(() => null);
+    if (path === '/') return null;
   }
-}
-
-async function writeOne(image: PlannedImage, disk: OpenedDisk, files: PointFiles, work: Work): Promise<void> {
-  const { host, target, temp, signal, onEvent } = work;
-  const path = await target.create(image.name);
-  const options = {
-    ...(signal && { signal }),
-    onBytes: (bytes: number) => onEvent?.({ type: 'progress', disk: image.disk, bytes }),
-  };
-  const begin = (totalBytes: number): void =>
-    onEvent?.({ type: 'disk', disk: image.disk, image: image.name, totalBytes });
-  if (disk.kind === 'raw') {
-    begin(disk.image.source.size);
-    await copyRaw(host, disk.image.source, path, options);
-    return;
-  }
-  const virtual = VirtualDisk.fromLayers(disk.layers, { readAhead: false });
-  begin(virtual.dataBytes);
-  const file = {
-    path,
-    format: 'qcow2' as const,
-    options: imageOptions(files.imageInfos.get(image.disk) ?? null),
-    socketPath: join(temp, `${image.disk}.sock`),
-  };
-  await writeImage(host, virtual, file, options);
 }

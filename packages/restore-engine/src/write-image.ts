@@ -1,7 +1,5 @@
-import type { Host, RunningProgram } from '@virtnbd/host';
-import { NbdClient, NbdError } from '@virtnbd/nbd-client';
-import type { VirtualDisk } from '@virtnbd/virtual-disk';
-import { RestoreError } from './errors.ts';
+import type { NbdClient } from '@virtnbd/nbd-client';
+import type { ContentExtent, DiskContent } from './content.ts';
 
 /** Guest bytes of one batch: one large piece, or as many small ones as fit. */
 const BATCH = 1 << 20;
@@ -10,127 +8,112 @@ const PIECES = 16;
 /** Batches under way at once: bounds the memory of one disk's restore to as many MiB. */
 const IN_FLIGHT = 8;
 
-export interface ImageTarget {
-  /** Absolute path of the image to create; the file may exist and be empty. */
-  readonly path: string;
-  readonly format: 'qcow2' | 'raw';
-  /** `key=value` items for `qemu-img create -o`. */
-  readonly options: readonly string[];
-  /** Absolute path for the socket of the image's NBD server; at most 107 bytes. */
-  readonly socketPath: string;
+export interface WriteOptions {
+  /** The target reads as zero where nothing was written. Otherwise zeroes are written, too. */
+  readonly fresh: boolean;
+  /** Bytes: only whole blocks of this size are written, each once. A power of two of at most 2 MiB; 1 when absent. */
+  readonly align?: number;
+  /** Only this part of the disk; all of it when absent. */
+  readonly range?: { readonly start: number; readonly end: number };
+  readonly signal?: AbortSignal | undefined;
+  /** Told the data bytes of each piece written. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * Creates an image of the disk's size and writes every data extent of `disk` into it once, through qemu-nbd. What is
- * zero is not written: a fresh image reads as zeroes. The image is flushed to stable storage when the promise
- * resolves. The server has ended by the time it settles; after a failure the image is incomplete.
+ * Writes what a disk held to an NBD export, each byte once. Nothing is flushed.
  *
- * @param options.onBytes told the bytes of each piece written
- * @throws RestoreError WRITE_FAILED, with what qemu-nbd said; StreamFormatError for damage in the backup; HostError
+ * @throws NbdError of the target; StreamFormatError for damage in the backup; HostError; `signal.reason`
  */
-export async function writeImage(
-  host: Host,
-  disk: VirtualDisk,
-  target: ImageTarget,
-  options: { signal?: AbortSignal; onBytes?: (bytes: number) => void } = {},
-): Promise<void> {
-  const { signal } = options;
-  const create = target.options.length > 0 ? ['-o', target.options.join(',')] : [];
-  await host.run('qemu-img', ['create', '-q', '-f', target.format, ...create, target.path, String(disk.size)], {
-    ...(signal && { signal }),
-  });
-  // Not --persistent: when this process dies, by whatever means, its connection ends, and with it the server.
-  const server = await host.start('qemu-nbd', [
-    `--format=${target.format}`,
-    '--discard=unmap',
-    `--socket=${target.socketPath}`,
-    target.path,
-  ]);
-  try {
-    await host.waitForSocket(target.socketPath, { program: server, ...(signal && { signal }) });
-    const client = await NbdClient.connect({ path: target.socketPath }, { ...(signal && { signal }) });
-    try {
-      if (client.size < disk.size) throw new RestoreError('WRITE_FAILED', `qemu-nbd serves ${client.size} bytes only`);
-      await writeExtents(disk, client, options);
-      await client.flush(signal ? { signal } : {});
-      await client.close();
-    } finally {
-      client.destroy();
+export async function writeContent(content: DiskContent, client: NbdClient, options: WriteOptions): Promise<void> {
+  const failure = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
+  const { start = 0, end = content.size } = options.range ?? {};
+  const batches = batchesOf(cutTo(aligned(content.extents(), options.align ?? 1, content.size), start, end), options);
+  const worker = async (): Promise<void> => {
+    const buffer = Buffer.allocUnsafeSlow(Math.max(BATCH, options.align ?? 1));
+    // Not for…of: a worker that leaves its loop would end the generator that all of them share.
+    for (let next = batches.next(); !next.done; next = batches.next()) {
+      signal.throwIfAborted();
+      await writeBatch(next.value, buffer, content, client, { ...options, signal });
     }
-    const { code } = await server.exited;
-    if (code !== 0)
-      throw new RestoreError('WRITE_FAILED', `qemu-nbd could not close ${target.path} (exit code ${code})`);
-  } catch (error) {
-    throw aboutImage(error, server, target.path);
-  } finally {
-    await server.stop();
-    await host.files.remove(target.socketPath);
+  };
+  const workers = Array.from({ length: IN_FLIGHT }, () => worker().catch((error: unknown) => failure.abort(error)));
+  await Promise.all(workers);
+  signal.throwIfAborted();
+}
+
+async function writeBatch(
+  batch: readonly ContentExtent[],
+  buffer: Buffer,
+  content: DiskContent,
+  client: NbdClient,
+  { fresh, signal, onBytes }: WriteOptions,
+): Promise<void> {
+  const stop = signal ? { signal } : {};
+  let used = 0;
+  const writes = batch.map(async ({ start, length, kind }) => {
+    if (kind === 'zero') return await client.writeZeroes(start, length, stop);
+    const piece = buffer.subarray(used, used + length);
+    used += length;
+    await content.read(start, piece, stop);
+    const zero = content.sparseUnknown && isZero(piece);
+    if (!zero) await client.write(start, piece, stop);
+    else if (!fresh) await client.writeZeroes(start, length, stop);
+    onBytes?.(length);
+  });
+  const failed = (await Promise.allSettled(writes)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+export function isZero(bytes: Buffer): boolean {
+  return bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1));
+}
+
+/** The extents with borders at multiples of `align`: a block that holds any data is data. */
+function* aligned(extents: Iterable<ContentExtent>, align: number, size: number): Generator<ContentExtent> {
+  if (align === 1) return yield* extents;
+  let done = 0;
+  for (const { start, length, kind } of extents) {
+    if (kind === 'zero') continue;
+    const from = Math.max(done, start - (start % align));
+    const end = Math.min(size, Math.ceil((start + length) / align) * align);
+    if (end <= from) continue;
+    if (from > done) yield { start: done, length: from - done, kind: 'zero' };
+    yield { start: from, length: end - from, kind: 'data' };
+    done = end;
+  }
+  if (size > done) yield { start: done, length: size - done, kind: 'zero' };
+}
+
+function* cutTo(extents: Iterable<ContentExtent>, start: number, end: number): Generator<ContentExtent> {
+  for (const extent of extents) {
+    const from = Math.max(extent.start, start);
+    const length = Math.min(extent.start + extent.length, end) - from;
+    if (length > 0) yield { start: from, length, kind: extent.kind };
   }
 }
 
-async function writeExtents(
-  disk: VirtualDisk,
-  client: NbdClient,
-  { signal, onBytes }: { signal?: AbortSignal; onBytes?: (bytes: number) => void },
-): Promise<void> {
-  const failure = new AbortController();
-  const stop = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal;
-  const batches = dataBatches(disk);
-  const worker = async (): Promise<void> => {
-    const buffer = Buffer.allocUnsafeSlow(BATCH);
-    // Not for…of: a worker that leaves its loop would end the generator that all of them share.
-    for (let next = batches.next(); !next.done; next = batches.next()) {
-      stop.throwIfAborted();
-      let used = 0;
-      const writes = next.value.map(async ({ start, length }) => {
-        const piece = buffer.subarray(used, used + length);
-        used += length;
-        await disk.read(start, piece, { signal: stop });
-        await client.write(start, piece, { signal: stop });
-        onBytes?.(length);
-      });
-      const failed = (await Promise.allSettled(writes)).find((result) => result.status === 'rejected');
-      if (failed) throw failed.reason;
-    }
-  };
-  const workers = Array.from({ length: IN_FLIGHT }, () =>
-    worker().catch((error: unknown) => {
-      failure.abort(error);
-    }),
-  );
-  await Promise.all(workers);
-  stop.throwIfAborted();
-}
-
-/** The data extents, cut and gathered into batches that fill at most one buffer. */
-function* dataBatches(disk: VirtualDisk): Generator<{ start: number; length: number }[]> {
-  let batch: { start: number; length: number }[] = [];
+/** The extents that are to be written, cut and gathered into batches whose data fills at most one buffer. */
+function* batchesOf(
+  extents: Iterable<ContentExtent>,
+  { fresh, align = 1 }: WriteOptions,
+): Generator<readonly ContentExtent[]> {
+  const most = Math.max(BATCH, align);
+  let batch: ContentExtent[] = [];
   let bytes = 0;
-  for (const extent of disk.extents()) {
-    if (extent.kind !== 'data') continue;
-    const end = extent.start + extent.length;
-    for (let start = extent.start; start < end; ) {
-      const length = Math.min(BATCH - bytes, end - start);
-      batch.push({ start, length });
-      bytes += length;
-      start += length;
-      if (bytes < BATCH && batch.length < PIECES) continue;
+  for (const { start, length, kind } of extents) {
+    if (kind === 'zero' && fresh) continue;
+    for (let done = 0; done < length; ) {
+      const part = kind === 'zero' ? length : Math.min(most - bytes, length - done);
+      batch.push({ start: start + done, length: part, kind });
+      done += part;
+      if (kind === 'data') bytes += part;
+      if (bytes < most && batch.length < PIECES) continue;
       yield batch;
       batch = [];
       bytes = 0;
     }
   }
   if (batch.length > 0) yield batch;
-}
-
-/** An error of the image's server, with the image that it is about. */
-function aboutImage(error: unknown, server: RunningProgram, path: string): unknown {
-  if (!(error instanceof NbdError)) return error;
-  if (error.errno === 'ENOSPC')
-    return new RestoreError('NO_SPACE', `there is no space left for ${path}; make room, or restore elsewhere`, {
-      cause: error,
-    });
-  const words = server.stderr().trim();
-  const said = words === '' ? '' : `; qemu-nbd says: ${words}`;
-  return new RestoreError('WRITE_FAILED', `${path} could not be written: ${error.message}${said}`, { cause: error });
 }

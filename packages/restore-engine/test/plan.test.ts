@@ -1,6 +1,6 @@
 import { type BackupSet, BackupSetError, type PointDisk, type RestorePoint } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
-import { planRestore } from '../src/plan.ts';
+import { type PlannedImage, planRestore, type SourceImage } from '../src/plan.ts';
 
 const MIB = 1 << 20;
 
@@ -29,8 +29,7 @@ const points = [
   ]),
 ];
 
-const set: Pick<BackupSet, 'point' | 'chain' | 'folder'> = {
-  folder: '/backup',
+const set: Pick<BackupSet, 'point' | 'chain'> = {
   point: (id) => {
     const found = id === 'latest' ? points.at(-1) : points.find((known) => known.id === id);
     if (found === undefined) throw new BackupSetError('UNKNOWN_POINT', id);
@@ -39,21 +38,27 @@ const set: Pick<BackupSet, 'point' | 'chain' | 'folder'> = {
   chain: (id) => points.slice(0, points.findIndex((known) => known.id === id) + 1),
 };
 
+/** Source images with these names. */
+const sources = (names: Record<string, string>, dataFiles: Record<string, string> = {}): Map<string, SourceImage> =>
+  new Map(Object.entries(names).map(([disk, name]) => [disk, { name, dataFile: dataFiles[disk] ?? null }]));
+
+const fileName = ({ target }: PlannedImage): string => (target.kind === 'file' ? target.name : target.path);
+
 test('every disk of the newest point is restored, in its size then, from its whole chain', () => {
-  const { point: id, images } = planRestore(set, { point: 'latest' }, new Map([['vda', 'system.qcow2']]));
+  const { point: id, images } = planRestore(set, { point: 'latest' }, sources({ vda: 'system.qcow2' }));
   expect(id).toBe('virtnbdbackup.1');
   expect(images).toEqual([
     {
       disk: 'vda',
       kind: 'stream',
-      name: 'system.qcow2',
+      target: { kind: 'file', name: 'system.qcow2', format: 'qcow2' },
       virtualSize: 2 * MIB,
       files: ['vda.full.data', 'vda.inc.virtnbdbackup.1.data'],
     },
     {
       disk: 'vdaa',
       kind: 'stream',
-      name: 'vdaa.qcow2',
+      target: { kind: 'file', name: 'vdaa.qcow2', format: 'qcow2' },
       virtualSize: MIB,
       files: ['vdaa.full.data', 'vdaa.inc.virtnbdbackup.1.data'],
     },
@@ -61,8 +66,8 @@ test('every disk of the newest point is restored, in its size then, from its who
 });
 
 test('a disk is chosen by its whole name', () => {
-  const names = planRestore(set, { point: 'virtnbdbackup.0', disk: 'vda' }, new Map()).images.map(({ name }) => name);
-  expect(names).toEqual(['vda.qcow2']);
+  const { images } = planRestore(set, { point: 'virtnbdbackup.0', disk: 'vda' }, sources({}));
+  expect(images.map(({ disk: name }) => name)).toEqual(['vda']);
 });
 
 test('an unknown disk is refused with the names that there are', () => {
@@ -72,20 +77,57 @@ test('an unknown disk is refused with the names that there are', () => {
 });
 
 test('images of one name from different folders get their disks before it', () => {
-  const names = new Map([
-    ['vda', 'disk.qcow2'],
-    ['vdaa', 'disk.qcow2'],
-  ]);
-  const { images } = planRestore(set, { point: 'latest' }, names);
-  expect(images.map(({ name }) => name)).toEqual(['vda.disk.qcow2', 'vdaa.disk.qcow2']);
+  const { images } = planRestore(set, { point: 'latest' }, sources({ vda: 'disk.qcow2', vdaa: 'disk.qcow2' }));
+  expect(images.map(fileName)).toEqual(['vda.disk.qcow2', 'vdaa.disk.qcow2']);
 });
 
 test('names that clash all the same are refused', () => {
   const clashing = { ...set, point: () => point('p', [disk('vda', 'a'), disk('vdb', 'b'), disk('vdc', 'c')]) };
-  const names = new Map([
-    ['vda', 'x'],
-    ['vdb', 'x'],
-    ['vdc', 'vda.x'],
-  ]);
+  const names = sources({ vda: 'x', vdb: 'x', vdc: 'vda.x' });
   expect(() => planRestore(clashing, { point: 'p' }, names)).toThrow(expect.objectContaining({ code: 'NAME_CLASH' }));
+});
+
+test('an image that changes its format changes its suffix', () => {
+  const { images } = planRestore(
+    set,
+    { point: 'latest', format: 'vmdk' },
+    sources({ vda: 'system.qcow2', vdaa: 'data' }),
+  );
+  expect(images.map(fileName)).toEqual(['system.vmdk', 'data.vmdk']);
+});
+
+test('an image with a data file gets both, under names of their own', () => {
+  const both = sources({ vda: 'a.qcow2', vdaa: 'b.qcow2' }, { vda: 'data.raw', vdaa: 'data.raw' });
+  const { images } = planRestore(set, { point: 'latest' }, both);
+  expect(images.map(({ target }) => target)).toEqual([
+    { kind: 'file', name: 'a.qcow2', format: 'qcow2', dataFile: 'data.raw' },
+    { kind: 'file', name: 'b.qcow2', format: 'qcow2', dataFile: 'vdaa.data.raw' },
+  ]);
+});
+
+test('a data file named as its image gets the name of its disk before it', () => {
+  const { images } = planRestore(set, { point: 'latest', disk: 'vda' }, sources({ vda: 'a' }, { vda: 'a' }));
+  expect(images[0]?.target).toMatchObject({ name: 'a', dataFile: 'vda.a' });
+});
+
+test('disks go to devices and onto images as told, and the others to files', () => {
+  const devices = new Map([['vda', '/dev/vg/a']]);
+  const onto = new Map([['vdaa', '/images/b.qcow2']]);
+  expect(planRestore(set, { point: 'latest', devices, onto }, sources({})).images.map(({ target }) => target)).toEqual([
+    { kind: 'device', path: '/dev/vg/a' },
+    { kind: 'onto', path: '/images/b.qcow2', format: 'qcow2' },
+  ]);
+});
+
+test('a device for a disk that the point has not is refused', () => {
+  const devices = new Map([['vdz', '/dev/vg/a']]);
+  expect(() => planRestore(set, { point: 'latest', devices }, sources({}))).toThrow(
+    expect.objectContaining({ code: 'UNKNOWN_DISK' }),
+  );
+});
+
+test.each(['..', 'a/b', 'a\nb', ''])('a name that may not name a file is refused: %j', (name) => {
+  expect(() => planRestore(set, { point: 'latest' }, sources({ vda: name }))).toThrow(
+    expect.objectContaining({ code: 'BAD_NAME' }),
+  );
 });

@@ -1,0 +1,67 @@
+import type { Host } from '@virtnbd/host';
+import type { RestorePlan, RestoreSelection } from './plan.ts';
+import type { RestoreEstimate } from './survey.ts';
+
+export interface RestoreRequest extends RestoreSelection {
+  /** The backup folder; it is never written. */
+  readonly folder: string;
+  /** Where the images go, an absolute path; made, with mode 0700, when it is not there. */
+  readonly target: string;
+  /** Reserve all space of the images beforehand. */
+  readonly preallocate?: boolean;
+  /** Compress the clusters of qcow2 images. */
+  readonly compress?: boolean;
+  /** Replace images of the same names, once the new ones are complete. */
+  readonly force?: boolean;
+  /** Read every target back when it is written, and compare. */
+  readonly verify?: boolean;
+  /** Only plan: nothing is created. */
+  readonly dryRun?: boolean;
+  /** Disks that are written at the same time; 2 when absent. */
+  readonly jobs?: number;
+}
+
+export interface RestoreContext {
+  /** Where the backup folder is. */
+  readonly host: Host;
+  /** Where images are made, and the programs that make them run; `host` when absent. */
+  readonly targetHost?: Host;
+  /** Where the sockets of image servers lie, in a private folder on the target's host; `/tmp` when absent. */
+  readonly tempFolder?: string;
+  /** The socket itself, where its place matters; `SOCKET.DISK` for each disk after the first. */
+  readonly socketFile?: string;
+  readonly onEvent?: (event: RestoreEvent) => void;
+  /** Ends the restore; images that are not complete are removed. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a restore tells while it goes on. Sizes are in bytes. */
+export type RestoreEvent =
+  | { readonly type: 'plan'; readonly plan: RestorePlan }
+  | { readonly type: 'note'; readonly message: string }
+  | { readonly type: 'phase'; readonly disk: string; readonly phase: RestorePhase; readonly totalBytes: number }
+  | { readonly type: 'progress'; readonly disk: string; readonly bytes: number }
+  | { readonly type: 'phase-done'; readonly disk: string; readonly phase: RestorePhase };
+
+/** `check`: checksums of whole files; `write`; `compare`: the target is read back, or compared before it is changed. */
+export type RestorePhase = 'check' | 'write' | 'compare';
+
+export interface RestoredImage {
+  readonly disk: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly kind: 'file' | 'device';
+  readonly format: string;
+  /** The file with the guest's data, of a qcow2 image that has one. */
+  readonly dataFile?: string;
+  /** Bytes. */
+  readonly virtualSize: number;
+}
+
+/** What was restored. */
+export interface RestoreResult {
+  readonly plan: RestorePlan;
+  readonly estimate: RestoreEstimate;
+  /** Empty after a dry run. */
+  readonly images: readonly RestoredImage[];
+}
