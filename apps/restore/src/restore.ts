@@ -43,14 +43,24 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   if (!flags['dry-run']) await confirmOverwrite([...devices, ...onto], { yes: flags.yes, signal });
   const since = performance.now();
   const socket = flags.socketfile === undefined ? {} : { socketFile: resolve(flags.socketfile) };
-  const result = await runRestore(request, { host: source.host, targetHost: host, signal, onEvent: presenter(session), ...socket });
+  const result = await runRestore(request, {
+    host: source.host,
+    targetHost: host,
+    signal,
+    onEvent: presenter(session),
+    ...socket,
+  });
   if (flags.json) await printJson({ schema: 'virtnbd-restore', version: 1, ...result });
   else if (flags['dry-run']) tellEstimate(result, log);
   if (!flags['dry-run']) tellResult(result, performance.now() - since, log);
   return ExitCode.DONE;
 }
 
-function requestOf(flags: RestoreFlags, devices: readonly DiskTarget[], onto: readonly DiskTarget[]): Omit<RestoreRequest, 'folder'> {
+function requestOf(
+  flags: RestoreFlags,
+  devices: readonly DiskTarget[],
+  onto: readonly DiskTarget[],
+): Omit<RestoreRequest, 'folder'> {
   const { output, format, sequence, disk } = flags;
   if (output === undefined) throw new UsageError('-o/--output names the folder for the images: give it');
   if (format !== undefined && !isImageFormat(format))
