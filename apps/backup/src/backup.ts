@@ -8,6 +8,8 @@ import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 export interface BackupFlags {
   readonly domain: string;
   readonly level: BackupRequest['level'];
+  readonly type: 'stream' | 'raw';
+  readonly raw: boolean;
   /** The backup folder, absolute; `-` for a zip stream to standard output. */
   readonly output: string;
   readonly include: string | undefined;
@@ -59,7 +61,9 @@ function requestOf(flags: BackupFlags, folder: string): BackupRequest {
     domain: flags.domain,
     level: flags.level,
     folder,
+    output: flags.type,
     selection: {
+      raw: flags.raw,
       ...(include !== undefined && { include: include.split(',') }),
       ...(exclude !== undefined && { exclude: exclude.split(',') }),
       allowPlaintext: flags['allow-plaintext'],

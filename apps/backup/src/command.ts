@@ -27,7 +27,20 @@ export default class Backup extends BaseCommand<typeof Backup> {
     { description: 'a VM of your own user', command: '<%= config.bin %> -U qemu:///session -d vm1 -l full -o ~/vm1' },
   ];
   static override established = [
-    ...['domain', 'level', 'output', 'include', 'exclude', 'compress', 'worker', 'uri', 'scratchdir', 'socketfile'],
+    ...[
+      'domain',
+      'level',
+      'output',
+      'type',
+      'raw',
+      'include',
+      'exclude',
+      'compress',
+      'worker',
+      'uri',
+      'scratchdir',
+      'socketfile',
+    ],
     ...['freeze-mountpoint', 'strict', 'quiet'],
   ];
   static override bareValues = { compress: '2' };
@@ -48,6 +61,16 @@ export default class Backup extends BaseCommand<typeof Backup> {
         'needs, in the folder that you are in',
       required: true,
       helpValue: 'DIR',
+    }),
+    type: Flags.option({
+      char: 't',
+      description: 'stream files, which increments build upon, or plain raw images (full and copy only)',
+      options: ['stream', 'raw'] as const,
+      default: 'stream',
+    })(),
+    raw: Flags.boolean({
+      char: 'r',
+      description: 'save raw images, block devices and LUNs, too; each of them whole every time',
     }),
     include: Flags.string({ char: 'i', description: 'save only these disks', helpValue: 'vda,vdb' }),
     exclude: Flags.string({ char: 'x', description: 'do not save these disks', helpValue: 'vdb' }),
@@ -87,6 +110,12 @@ export default class Backup extends BaseCommand<typeof Backup> {
   protected override async perform(flags: CommandFlags<typeof Backup>, session: Session): Promise<undefined> {
     if (flags.include !== undefined && flags.exclude !== undefined)
       throw new UsageError('-i names the disks to save, -x those not to: give one of them');
+    if (flags.type === 'raw' && flags.compress !== undefined)
+      throw new UsageError('raw images are not compressed: give -t raw or -z, not both');
+    if (flags.type === 'raw' && (flags.level === 'inc' || flags.level === 'diff'))
+      throw new UsageError(`a raw image holds no changes: -l ${flags.level} needs -t stream`);
+    if (flags.output === '-' && (flags.type === 'raw' || flags.raw))
+      throw new UsageError('raw images cannot go through a pipe: with -o - give neither -t raw nor --raw');
     // Loaded here, so that --help does not wait for it.
     const { backup } = await import('./backup.ts');
     const output = flags.output === '-' ? '-' : resolve(flags.output);

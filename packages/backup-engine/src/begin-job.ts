@@ -9,7 +9,6 @@ import { endJob, exportBitmap, jobXml } from './job.ts';
 import type { JobPaths } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
-import { bitmapLost } from './prepare.ts';
 
 /** What the job of a VM that runs needs to be told. */
 export interface JobBeginning {
@@ -28,7 +27,7 @@ export interface JobBeginning {
  */
 export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths: JobPaths): Promise<void> {
   const { disks, allDisks, domain } = plan;
-  const { backupXml } = jobXml({ ...paths, incremental: null, checkpoint: null }, disks, allDisks);
+  const { backupXml } = jobXml({ ...paths, checkpoint: null }, disks, allDisks);
   await tools.libvirt.backupBegin(domain.uuid, backupXml);
   await endJob(tools.libvirt, domain.uuid, paths.socketPath);
   await tools.context.hypervisor.files.remove(paths.socketPath);
@@ -38,13 +37,12 @@ export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths:
 export async function beginJob(tools: TransactionTools, beginning: JobBeginning): Promise<DiskExports> {
   const { libvirt, second, context, tell } = tools;
   const { request, plan, transaction, socketPath, scratchFiles, onMoment } = beginning;
-  const { domain, checkpoint, incremental, disks, allDisks } = plan;
+  const { domain, checkpoint, disks, allDisks } = plan;
   const description = runDescription(transaction.intent.run);
   const { backupXml, checkpointXml } = jobXml(
     {
       socketPath,
       scratchFiles,
-      incremental,
       checkpoint: checkpoint === null ? null : { name: checkpoint, description },
     },
     disks,
@@ -60,7 +58,7 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
       await whileFrozen(libvirt, second, domain.uuid, begin, { tell, ...(mountpoints && { mountpoints }) });
     else await begin();
   } catch (error) {
-    throw beginError(error, incremental);
+    throw beginError(error, plan);
   }
   // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
   await context.hypervisor.files.chmod(socketPath, 0o600).catch(() => undefined);
@@ -90,8 +88,14 @@ async function recordCheckpoint(
 }
 
 /** What libvirt says when a job does not begin, with what to do about it where that is known. */
-function beginError(error: unknown, incremental: string | null): unknown {
+function beginError(error: unknown, { parent, domain }: RunPlan): unknown {
   if (!(error instanceof LibvirtError)) return error;
-  if (error.code === 'CHECKPOINT_INCONSISTENT' && incremental !== null) return bitmapLost(incremental, error);
+  if (error.code === 'CHECKPOINT_INCONSISTENT' && parent !== null)
+    return new BackupError(
+      'BITMAP_LOST',
+      `a disk of the VM ${domain.name} has just lost what has changed since ${parent}; run the backup again, which ` +
+        'then saves all of that disk',
+      { cause: error },
+    );
   return error;
 }

@@ -8,15 +8,19 @@ import type { BackupListener } from './events.ts';
 export type BackupLevel = 'copy' | 'full' | 'inc' | 'diff';
 /** Levels that can be asked for: `auto` is `full` in a folder that holds none, `inc` otherwise. */
 export type RequestedLevel = BackupLevel | 'auto';
+/** What data files are: stream files, or, of a whole backup, plain raw images. */
+export type OutputType = 'stream' | 'raw';
 
 /** What is to be backed up, and where to. */
 export interface BackupRequest {
-  /** Name or uuid of the VM, which must be running or paused. */
+  /** Name or uuid of the VM. */
   readonly domain: string;
   readonly level: RequestedLevel;
   /** The backup folder, an absolute path; made, with mode 0700, when it is not there. */
   readonly folder: string;
   readonly selection?: DiskSelection;
+  /** `stream` when absent; `raw` only for a full or a copy, and without compression. */
+  readonly output?: OutputType;
   /** Level to compress payloads with (LZ4), 1 to 12: from 3 on slower and smaller. Not compressed when absent. */
   readonly compress?: number;
   /** Disks copied at the same time, 1 or more; all of them, but at most {@link MAX_WORKERS}, when absent. */

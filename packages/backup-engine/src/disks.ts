@@ -7,6 +7,8 @@ export interface DiskSelection {
   readonly include?: readonly string[];
   /** Not these. */
   readonly exclude?: readonly string[];
+  /** Raw images, block devices and LUNs, too: each of them whole every time. */
+  readonly raw?: boolean;
   /** Whether the plain text of encrypted disks may be written to the backup folder. */
   readonly allowPlaintext?: boolean;
 }
@@ -19,19 +21,25 @@ export interface DiskChoice {
   readonly warnings: readonly string[];
 }
 
-/** A disk that the run saves: a qcow2 image in a file or on a block device. */
+/** A disk that the run saves: an image in a file or on a block device. */
 export interface SavedDisk {
   readonly target: string;
+  /** The format that qemu opens it with: `qcow2` or `raw`. It is never guessed: a guest can write any header it likes. */
   readonly format: string;
   /** The image: an absolute path on the hypervisor's host. */
   readonly source: string;
+  /** Its image can keep dirty bitmaps. */
+  readonly tracksChanges: boolean;
+  /** The hypervisor decrypts it. */
+  readonly encrypted: boolean;
 }
 
 /**
- * Chooses the disks to save. Removable drives, and raw images, which carry no dirty bitmap, are left out with a note;
- * what cannot be saved but holds data (network disks and the like) is refused before anything has happened, so that no
- * backup silently lacks it.
+ * Chooses the disks to save. Removable drives are left out with a note, and raw images with a warning unless they are
+ * asked for; what cannot be saved but holds data (network disks and the like) is refused before anything has happened,
+ * so that no backup silently lacks it.
  *
+ * @param all with the paths of volumes in place: `resolveVolumes`
  * @throws BackupError UNKNOWN_DISK, UNSUPPORTED_DISK, NO_DISKS
  */
 export function chooseDisks(all: readonly DiskDescription[], selection: DiskSelection = {}): DiskChoice {
@@ -47,11 +55,17 @@ export function chooseDisks(all: readonly DiskDescription[], selection: DiskSele
   const disks: SavedDisk[] = [];
   for (const disk of all) {
     if (exclude.includes(disk.target) || (include && !include.includes(disk.target))) continue;
-    const reason = withoutBitmap(disk);
-    if (reason !== null && include) throw refusal(disk, reason);
-    if (isRemovable(disk)) notes.push(`${disk.target} is left out: it is a ${disk.device} drive`);
-    else if (reason !== null) warnings.push(`disk ${disk.target} is left out: it ${reason}`);
-    else disks.push(saved(disk, selection));
+    const { target, device } = disk;
+    if (isRemovable(disk)) {
+      if (include) throw refusal(disk, `is a ${device} drive, which holds no data of the VM's own`);
+      notes.push(`${target} is left out: it is a ${device} drive`);
+      continue;
+    }
+    const elsewhere = ELSEWHERE[disk.type];
+    if (elsewhere !== undefined) throw refusal(disk, elsewhere);
+    if (disk.format !== 'raw' || selection.raw) disks.push(saved(disk, selection));
+    else if (include) throw refusal(disk, `${rawKind(disk)}; to save all of it each time, give --raw`);
+    else warnings.push(`disk ${target} is left out: it ${rawKind(disk)}; --raw saves all of it each time`);
   }
   const reasons = [...notes, ...warnings].join('; ');
   if (disks.length === 0) throw new BackupError('NO_DISKS', `there is no disk to save${reasons && `: ${reasons}`}`);
@@ -62,12 +76,9 @@ function isRemovable({ device }: DiskDescription): boolean {
   return device === 'cdrom' || device === 'floppy';
 }
 
-/** Why a disk cannot take part although nothing is wrong with it; null when it can. */
-function withoutBitmap(disk: DiskDescription): string | null {
-  if (isRemovable(disk)) return `is a ${disk.device} drive`;
-  if (disk.device === 'lun') return 'is a LUN passed through to the guest';
-  if (disk.format === 'raw' && disk.type !== 'network') return 'is a raw image, which cannot carry a dirty bitmap';
-  return null;
+function rawKind({ device }: DiskDescription): string {
+  const what = device === 'lun' ? 'is a LUN passed through to the guest' : 'is a raw image';
+  return `${what}, which cannot carry a dirty bitmap`;
 }
 
 function refusal(disk: DiskDescription, what: string): BackupError {
@@ -78,13 +89,25 @@ function refusal(disk: DiskDescription, what: string): BackupError {
   );
 }
 
+/** Where the data of such a disk is, which no job of the hypervisor reaches. */
+const ELSEWHERE: Readonly<Partial<Record<DiskDescription['type'], string>>> = {
+  network: 'is a network disk, which libvirt cannot save; save it where it is stored',
+  nvme: 'is an NVMe device handed to the hypervisor, which is not supported; save it from inside the guest',
+  vhostuser: 'is served by another program (vhost-user), past the hypervisor; save it there',
+  dir: 'is a folder shown as a disk, which is not supported; save the folder',
+  volume: 'is a volume whose path is not known',
+};
+
+/** @throws BackupError UNSUPPORTED_DISK for a disk that cannot be saved exactly */
 function saved(disk: DiskDescription, selection: DiskSelection): SavedDisk {
+  const { target, format, source, encrypted } = disk;
   const refuse = (what: string): BackupError => refusal(disk, what);
   if (disk.readonly) throw refuse('is read-only, and libvirt saves no such disk');
-  if (disk.type !== 'file' && disk.type !== 'block') throw refuse(`is of type ${disk.type}, which is not supported`);
-  if (disk.format !== 'qcow2') throw refuse(`has the image format ${disk.format}, which is not supported`);
-  if (!disk.source) throw refuse('has no image');
-  if (disk.encrypted && !selection.allowPlaintext)
+  if (format !== 'qcow2' && format !== 'raw') throw refuse(`has the image format ${format}, which is not supported`);
+  if (!source) throw refuse('has no image');
+  if (disk.shareable)
+    throw refuse('is shared, so other VMs may write to it meanwhile, and what would be saved is no single moment');
+  if (encrypted && !selection.allowPlaintext)
     throw refuse('is encrypted, and its plain text would lie in the backup folder (--allow-plaintext permits that)');
-  return { target: disk.target, format: disk.format, source: disk.source };
+  return { target, format, source, tracksChanges: format === 'qcow2', encrypted };
 }

@@ -8,9 +8,9 @@ export type BackupErrorCode =
   | 'FOLDER_NOT_EMPTY'
   | 'NOTHING_TO_INCREMENT'
   | 'WRONG_DOMAIN'
-  | 'DISKS_CHANGED'
   | 'BITMAP_LOST'
   | 'JOB_ACTIVE'
+  | 'BAD_OPTIONS'
   | 'BAD_PATH'
   | 'EXPORT_MISMATCH'
   | 'COPY_FAILED';

@@ -5,7 +5,7 @@ import {
   LibvirtError,
   parseBackupJob,
 } from '@virtnbd/libvirt-ops';
-import type { SavedDisk } from './disks.ts';
+import type { PlannedDisk } from './disk-plan.ts';
 
 /** Devices that libvirt would save unless told not to. */
 const WRITABLE: readonly string[] = ['disk', 'lun'];
@@ -23,8 +23,6 @@ export interface JobPlan {
   readonly socketPath: string;
   /** Where qemu keeps what the guest overwrites while the job runs: one file a disk. */
   readonly scratchFiles: ReadonlyMap<string, string>;
-  /** The checkpoint since which blocks are dirty; null for a whole backup. */
-  readonly incremental: string | null;
   /** The checkpoint to create; null for a copy. */
   readonly checkpoint: { readonly name: string; readonly description: string } | null;
 }
@@ -34,32 +32,40 @@ export function exportBitmap(target: string): string {
   return `dirty-${target}`;
 }
 
+/** What of a planned disk shows in a job. */
+export type JobDisk = Pick<PlannedDisk, 'target' | 'since' | 'tracksChanges'>;
+
 /** The backup and the checkpoint XML of a run; disks that it does not save take no part in either. */
 export function jobXml(
   plan: JobPlan,
-  saved: readonly SavedDisk[],
+  saved: readonly JobDisk[],
   all: readonly DiskDescription[],
 ): { backupXml: string; checkpointXml: string | null } {
   const isSaved = (target: string): boolean => saved.some((disk) => disk.target === target);
   // libvirt knows only disks with a medium that can be written; others must not be named.
   const others = all.filter((disk) => !isSaved(disk.target) && WRITABLE.includes(disk.device) && !disk.readonly);
+  const incremental = saved.find(({ since }) => since !== null)?.since ?? null;
   const backupXml = buildBackupXml({
     socketPath: plan.socketPath,
-    ...(plan.incremental !== null && { incremental: plan.incremental }),
+    ...(incremental !== null && { incremental }),
     disks: [
-      ...saved.map(({ target }) => ({
+      ...saved.map(({ target, since }) => ({
         target,
         backup: true,
         exportName: target,
         scratchFile: plan.scratchFiles.get(target) ?? '',
-        ...(plan.incremental !== null && { exportBitmap: exportBitmap(target) }),
+        ...(since !== null && { exportBitmap: exportBitmap(target) }),
+        whole: incremental !== null && since === null,
       })),
       ...others.map(({ target }) => ({ target, backup: false })),
     ],
   });
   const { checkpoint } = plan;
   if (checkpoint === null) return { backupXml, checkpointXml: null };
-  const disks = [...saved, ...others].map(({ target }) => ({ target, checkpoint: isSaved(target) }));
+  const disks = [
+    ...saved.map(({ target, tracksChanges }) => ({ target, checkpoint: tracksChanges })),
+    ...others.map(({ target }) => ({ target, checkpoint: false })),
+  ];
   return { backupXml, checkpointXml: buildCheckpointXml({ ...checkpoint, disks }) };
 }
 

@@ -1,12 +1,9 @@
-import type { BackupSet, DomainIdentity, RestorePoint } from '@virtnbd/backup-set';
+import type { BackupSet, DomainIdentity } from '@virtnbd/backup-set';
 import type { DiskDescription } from '@virtnbd/libvirt-ops';
-import type { BackupLevel, RequestedLevel } from './context.ts';
+import type { BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
+import type { PlannedDisk } from './disk-plan.ts';
 import type { SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
-import type { SourceImage } from './source-image.ts';
-
-/** A disk that will be saved, and what is known of its image. */
-export interface PlannedDisk extends SavedDisk, SourceImage {}
 
 /** What a VM does while it is backed up: `paused` is every state in which it has a process but runs no code. */
 export type DomainState = 'running' | 'paused' | 'off';
@@ -20,12 +17,10 @@ export interface RunPlan {
   readonly point: string;
   /** The checkpoint to create; null for a copy and a differential. */
   readonly checkpoint: string | null;
-  /** The checkpoint since which changes are saved, which is also the parent point; null for a whole backup. */
-  readonly incremental: string | null;
+  /** The point that this one follows; null for a full and a copy. */
+  readonly parent: string | null;
   /** Checkpoints of an older chain that a full removes. */
   readonly superseded: readonly string[];
-  /** What the headers of the stream files say. */
-  readonly header: { readonly checkpointName: string; readonly parentCheckpoint: string };
   readonly disks: readonly PlannedDisk[];
   /** All disks of the VM. */
   readonly allDisks: readonly DiskDescription[];
@@ -35,19 +30,54 @@ export interface RunPlan {
 /** The part of a folder's state that a plan goes by. */
 export type FolderState = Pick<BackupSet, 'folder' | 'points' | 'problems'>;
 
+/** The level that a run has, and why it is not the one asked for. */
+export interface LevelChoice {
+  readonly level: BackupLevel;
+  /** What the user should hear; null when it is just what was asked for. */
+  readonly note: { readonly type: 'info' | 'warning'; readonly message: string } | null;
+}
+
 /**
- * The level that `requested` means for this folder and this state of the VM. libvirt makes no checkpoint for a VM that is
- * off, so a full is a copy then, and an increment a differential to the last checkpoint.
+ * The level that the request means for this folder, this state of the VM and these disks. libvirt makes no checkpoint for
+ * a VM that is off, so a full is a copy then, and an increment a differential to the last checkpoint; and raw images have
+ * none ever, so a full of nothing else is a copy, too.
+ *
+ * @throws BackupError BAD_OPTIONS, NO_DISKS
  */
-export function levelFor(
-  requested: RequestedLevel,
+export function chooseLevel(
+  { level: requested, output = 'stream', compress }: Pick<BackupRequest, 'level' | 'output' | 'compress'>,
   { points }: Pick<FolderState, 'points'>,
   state: DomainState,
-): BackupLevel {
-  const auto = points.some(({ level }) => level === 'full') ? 'inc' : 'full';
-  const level = requested === 'auto' ? auto : requested;
-  if (state !== 'off') return level;
-  return level === 'full' || level === 'copy' ? 'copy' : 'diff';
+  disks: readonly Pick<SavedDisk, 'tracksChanges'>[],
+): LevelChoice {
+  const hasFull = points.some(({ level }) => level === 'full');
+  const picked = requested === 'auto' ? (hasFull ? 'inc' : 'full') : requested;
+  const whole = picked === 'full' || picked === 'copy';
+  if (output === 'raw' && compress !== undefined)
+    throw new BackupError('BAD_OPTIONS', 'raw images are not compressed: give type raw or a compression, not both');
+  if (output === 'raw' && !whole)
+    throw new BackupError('BAD_OPTIONS', `a raw image holds no changes: level ${picked} needs type stream`);
+  const tracked = disks.some(({ tracksChanges }) => tracksChanges);
+  if (!tracked && !whole)
+    throw new BackupError(
+      'NO_DISKS',
+      `level ${picked} saves what has changed, and none of the chosen disks can tell: they are raw images; save them by ` +
+        'copies, each into a folder of its own: -l copy --raw',
+    );
+  if (picked === 'full' && !tracked) return warned('copy', requested, 'raw images have no checkpoints');
+  if (state === 'off' && picked === 'full') return warned('copy', requested, 'libvirt makes none for a VM that is off');
+  if (state === 'off' && !whole)
+    return requested === 'diff'
+      ? { level: 'diff', note: null }
+      : warned('diff', requested, 'libvirt makes none for a VM that is off');
+  if (requested !== 'auto') return { level: picked, note: null };
+  const why = hasFull ? 'the folder holds a full backup' : 'the folder holds no full backup yet';
+  return { level: picked, note: { type: 'info', message: `level auto: ${why}, so this is level ${picked}` } };
+}
+
+function warned(level: BackupLevel, requested: RequestedLevel, why: string): LevelChoice {
+  const message = `level ${requested} is made as ${level}, without a checkpoint: ${why}`;
+  return { level, note: { type: requested === 'auto' && level === 'diff' ? 'info' : 'warning', message } };
 }
 
 /**
@@ -104,63 +134,4 @@ export function checkFolder(
     'FOLDER_NOT_EMPTY',
     `${set.folder} already holds a backup (${used}); a ${level} needs a folder of its own: use a new one`,
   );
-}
-
-/**
- * Whether every disk can take part at this level: a checkpoint needs qcow2 version 3, and an increment needs, for each
- * disk, the parent point's data of the same disk in the same size.
- *
- * @param parent the point to go on from; null for full and copy
- * @throws BackupError UNSUPPORTED_DISK, DISKS_CHANGED
- */
-export function checkDisks(level: BackupLevel, disks: readonly PlannedDisk[], parent: RestorePoint | null): void {
-  for (const disk of disks) {
-    const { target, source, compat } = disk;
-    if (level !== 'copy' && compat === '0.10')
-      throw new BackupError(
-        'UNSUPPORTED_DISK',
-        `disk ${target} is a qcow2 image of version 2, which cannot keep a dirty bitmap: only level copy works; with ` +
-          `the VM off, convert it: qemu-img amend -f qcow2 -o compat=1.1 ${source}`,
-        { disk: target },
-      );
-    if (parent === null) continue;
-    const change = changeSince(parent, disk, disks);
-    if (change === null) continue;
-    throw new BackupError('DISKS_CHANGED', `disk ${target} ${change}; make a full backup into a new folder`, {
-      disk: target,
-    });
-  }
-  if (parent === null) return;
-  const gone = parent.disks.find(({ disk, kind }) => kind === 'stream' && !disks.some(({ target }) => target === disk));
-  if (gone)
-    throw new BackupError(
-      'DISKS_CHANGED',
-      `disk ${gone.disk} is in the restore point ${parent.id} but not in this backup: later increments could not ` +
-        'restore it; save the same disks as before, or make a full backup into a new folder',
-      { disk: gone.disk },
-    );
-}
-
-/** Why an increment of this disk cannot start from the parent point; null when it can. */
-function changeSince(parent: RestorePoint, disk: PlannedDisk, all: readonly PlannedDisk[]): string | null {
-  const before = parent.disks.find((known) => known.disk === disk.target);
-  if (before === undefined)
-    return `is not in the restore point ${parent.id}: leave it out as before, with -x ${disk.target}, or else`;
-  if (before.virtualSize !== disk.virtualSize)
-    return `has ${disk.virtualSize} bytes, and had ${before.virtualSize} at the restore point ${parent.id}`;
-  if (before.images === undefined || before.images.some((path) => ownImages(disk, all, parent).includes(path)))
-    return null;
-  return `has the image ${disk.source}, and had ${before.images[0]} at the restore point ${parent.id}`;
-}
-
-/**
- * The images by which a disk is known to be the one that it was: an external snapshot puts a new one on top, a commit
- * takes it away, so one in common is enough; but not one that another disk has, or had, as well.
- */
-function ownImages({ target, images }: PlannedDisk, all: readonly PlannedDisk[], parent: RestorePoint): string[] {
-  const others = new Set([
-    ...all.filter((disk) => disk.target !== target).flatMap((disk) => disk.images),
-    ...parent.disks.filter(({ disk }) => disk !== target).flatMap((disk) => disk.images ?? []),
-  ]);
-  return images.filter((path) => !others.has(path));
 }

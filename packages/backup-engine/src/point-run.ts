@@ -11,7 +11,7 @@ import { endJob } from './job.ts';
 import type { JobPaths } from './job-paths.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
-import { dataFileOf, saveDisk } from './save-disk.ts';
+import { saveDisk } from './save-disk.ts';
 import { serveImages } from './serve-images.ts';
 
 /** What a transaction works with. */
@@ -116,7 +116,7 @@ export class PointRun {
     const failure = new AbortController();
     const disks = await eachLimited(this.#plan.disks, workers, async (disk) => {
       try {
-        return await saveDisk(this.#transaction, this.#plan, disk, {
+        return await saveDisk(this.#transaction, disk, {
           exports,
           buffers: buffersFor(Math.min(workers, this.#plan.disks.length)),
           ...(compress !== undefined && { compress }),
@@ -158,17 +158,9 @@ export class PointRun {
   }
 
   #manifestDisks(): ManifestDisk[] {
-    const { disks, incremental } = this.#plan;
-    return disks.map(({ target, virtualSize, format, source, images }) => ({
-      disk: target,
-      file: dataFileOf(this.#plan, target),
-      kind: 'stream',
-      base: incremental === null,
-      virtualSize,
-      format,
-      imageName: basename(source),
-      images,
-      header: this.#plan.header,
+    return this.#plan.disks.map(({ target, file, output, since, virtualSize, format, source, images, header }) => ({
+      ...{ disk: target, file, kind: output, base: since === null },
+      ...{ virtualSize, format, imageName: basename(source), images, header },
     }));
   }
 }

@@ -1,30 +1,15 @@
-import { BackupSet, type DomainIdentity, type RestorePoint, runDescription } from '@virtnbd/backup-set';
-import {
-  acceptPlan,
-  type CheckpointPlan,
-  checkpointName,
-  type DomainCheckpoint,
-  ownNumber,
-  planCheckpoints,
-  readCheckpoints,
-  redefineMissing,
-} from '@virtnbd/checkpoint-store';
+import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/backup-set';
+import { type CheckpointPlan, checkpointName, ownNumber } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
 import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
-import type { BackupContext, BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
+import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
+import type { BackupContext, BackupRequest } from './context.ts';
+import { type FoundDisk, planDisks } from './disk-plan.ts';
 import { chooseDisks } from './disks.ts';
 import { BackupError } from './errors.ts';
-import type { BackupEvent, BackupListener } from './events.ts';
+import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
-import {
-  checkDisks,
-  checkFolder,
-  type DomainState,
-  differentialId,
-  levelFor,
-  type PlannedDisk,
-  type RunPlan,
-} from './plan.ts';
+import { checkFolder, chooseLevel, type DomainState, differentialId, type RunPlan } from './plan.ts';
 import { inspectSource } from './source-image.ts';
 
 /** What was found before the plan is made. */
@@ -60,41 +45,35 @@ export async function prepare(
   for (const message of choice.warnings) tell({ type: 'warning', message });
   if (state !== 'off') await checkPaths(hypervisor, request);
   const piped = pipe !== undefined;
+  if (piped && (request.output === 'raw' || request.selection?.raw))
+    throw new BackupError('BAD_OPTIONS', 'raw images cannot go through a pipe; name a folder');
   const set = await BackupSet.open(host, request.folder, { piped });
-  const level = levelFor(request.level, set, state);
-  if (level !== request.level) tell(levelNote(request.level, level, state));
+  const { level, note } = chooseLevel(request, set, state, choice.disks);
+  if (note !== null) tell(note);
   checkFolder(level, domain, set, { requested: request.level, piped });
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
-  const checkpoints = await decide(libvirt, domain.uuid, { level, set, uncommitted, tell });
+  const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);
-  const disks: PlannedDisk[] = [];
-  for (const disk of choice.disks) disks.push({ ...disk, ...(await inspectSource(hypervisor, disk, signal)) });
-  checkDisks(level, disks, parent);
-  if (state === 'off' && parent !== null) requireBitmaps(disks, parent.id);
-  return {
+  const found: FoundDisk[] = [];
+  for (const disk of choice.disks) found.push({ ...disk, ...(await inspectSource(hypervisor, disk, signal)) });
+  const point = pointId(checkpoints, set);
+  const { disks, warnings } = planDisks(found, {
     level,
-    domain,
-    state,
-    point: pointId(checkpoints, set),
-    header: headerNames(checkpoints),
+    output: request.output ?? 'stream',
+    point,
+    checkpointName: headerName(checkpoints),
+    parent,
+    tracked: await trackedSince(libvirt, { uuid: domain.uuid, state, checkpoints, disks: found }),
+    taken: new Set(set.points.flatMap((known) => known.disks.map(({ file }) => file))),
+  });
+  for (const message of warnings) tell({ type: 'warning', message });
+  return {
+    ...{ level, domain, state, point, disks, domainXml },
     checkpoint: checkpoints.create,
-    incremental: checkpoints.parent?.name ?? null,
+    parent: parent?.id ?? null,
     superseded: checkpoints.remove,
-    disks,
     allDisks: description.disks,
-    domainXml,
   };
-}
-
-/** Says which level is taken instead of the one asked for, and why. */
-function levelNote(requested: RequestedLevel, level: BackupLevel, state: DomainState): BackupEvent {
-  if (state === 'off' && (requested !== 'auto' || level === 'copy'))
-    return {
-      type: 'warning',
-      message: `the VM is off, and libvirt makes no checkpoint then: level ${requested} is made as ${level}`,
-    };
-  const why = level === 'full' ? 'the folder holds no full backup yet' : 'the folder holds a full backup';
-  return { type: 'info', message: `level auto: ${why}, so this is level ${level}` };
 }
 
 function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
@@ -103,12 +82,11 @@ function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
 }
 
 /**
- * What the established tool writes into headers: `virtnbdbackup.0` also for a copy, and for a differential the name that
- * the next increment will have.
+ * The checkpoint that the established tool names in headers: `virtnbdbackup.0` also for a copy, and for a differential
+ * the one that the next increment will have.
  */
-function headerNames({ kind, create, parent }: CheckpointPlan): RunPlan['header'] {
-  const next = kind === 'diff' ? (ownNumber(parent.name) ?? 0) + 1 : 0;
-  return { checkpointName: create ?? checkpointName(next), parentCheckpoint: parent?.name ?? '' };
+function headerName({ kind, create, parent }: CheckpointPlan): string {
+  return create ?? checkpointName(kind === 'diff' ? (ownNumber(parent.name) ?? 0) + 1 : 0);
 }
 
 /** A unix socket's path, with the NUL at its end, fits into 108 bytes. */
@@ -132,58 +110,6 @@ function jobActive({ name }: DomainIdentity): BackupError {
   return new BackupError(
     'JOB_ACTIVE',
     `the VM ${name} has a backup job already; wait until it ends, or look at it with: virsh domjobinfo ${name}`,
-  );
-}
-
-async function decide(
-  libvirt: LibvirtConnection,
-  uuid: string,
-  {
-    level,
-    set,
-    uncommitted,
-    tell,
-  }: { level: BackupLevel; set: BackupSet; tell: BackupListener } & Pick<Situation, 'uncommitted'>,
-): Promise<CheckpointPlan> {
-  const stored = set.storedCheckpoints;
-  const plan = (domain: DomainCheckpoint[]) =>
-    acceptPlan(
-      planCheckpoints({
-        level,
-        domain,
-        recorded: set.checkpoints.map(({ run, ...known }) => ({
-          ...known,
-          description: run === null ? null : runDescription(run),
-        })),
-        stored: stored.map(({ name }) => name),
-        uncommitted,
-      }),
-    );
-  const first = plan(await readCheckpoints(libvirt, uuid));
-  if (first.kind !== 'redefine') return first;
-  const names = first.checkpoints.join(', ');
-  tell({ type: 'warning', message: `libvirt has forgotten the checkpoints ${names}; they are defined again` });
-  const wanted = stored.filter(({ name }) => first.checkpoints.includes(name));
-  const { failed } = await redefineMissing(libvirt, uuid, wanted);
-  if (failed !== null) throw bitmapLost(failed.name, failed.error);
-  const second = plan(await readCheckpoints(libvirt, uuid));
-  if (second.kind === 'redefine') throw bitmapLost(names, undefined);
-  return second;
-}
-
-/** Every image of a VM that is off must have the bitmap of the checkpoint, stored in good order when the VM ended. */
-function requireBitmaps(disks: readonly PlannedDisk[], checkpoint: string): void {
-  const lost = disks.find(({ bitmaps }) => !bitmaps.some(({ name, inUse }) => name === checkpoint && !inUse));
-  if (lost !== undefined) throw bitmapLost(checkpoint, undefined);
-}
-
-/** What a backup that cannot start from its parent says. */
-export function bitmapLost(checkpoint: string, cause: unknown): BackupError {
-  return new BackupError(
-    'BITMAP_LOST',
-    `the VM's disks no longer know what has changed since ${checkpoint}, so nothing can be saved incrementally; make a ` +
-      'full backup into a new folder',
-    { cause },
   );
 }
 

@@ -1,13 +1,15 @@
-import { dataFileName, type SetTransaction, type Writer } from '@virtnbd/backup-set';
+import type { SetTransaction, Writer, WrittenData } from '@virtnbd/backup-set';
+import type { HostFile } from '@virtnbd/host';
 import { NbdClient } from '@virtnbd/nbd-client';
 import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
 import type { BackupResult } from './context.ts';
-import { copyDisk } from './copy-disk.ts';
+import { copyDisk, type FrameWriter } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
+import type { PlannedDisk, PlannedStream } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { ALLOCATION, collectExtents } from './extents.ts';
-import type { PlannedDisk, RunPlan } from './plan.ts';
+import { RawImageWriter } from './raw-image-writer.ts';
 
 interface SaveOptions {
   readonly exports: DiskExports;
@@ -23,13 +25,13 @@ interface SaveOptions {
 /** Saves one disk: its extents, then its blocks, from the job's export into the `.partial` of its data file. */
 export async function saveDisk(
   transaction: SetTransaction,
-  plan: RunPlan,
   disk: PlannedDisk,
   options: SaveOptions,
 ): Promise<BackupResult['disks'][number]> {
   const { tell, signal } = options;
-  const { target, virtualSize } = disk;
-  const contexts = contextsOf(plan, options.exports, target);
+  const { target, virtualSize, file } = disk;
+  const incremental = disk.since !== null;
+  const contexts = incremental ? [ALLOCATION, options.exports.dirtyContext(target)] : [ALLOCATION];
   const client = await NbdClient.connect(options.exports.address(target), {
     exportName: target,
     metaContexts: contexts,
@@ -37,7 +39,6 @@ export async function saveDisk(
   });
   try {
     requireExport(client, disk, contexts);
-    const incremental = plan.incremental !== null;
     const table = await collectExtents(client.extents({ contexts, signal }), {
       target,
       size: virtualSize,
@@ -45,31 +46,46 @@ export async function saveDisk(
     });
     const { dataBytes, zeroBytes } = table;
     tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
-    const file = dataFileOf(plan, target);
     await using out = await transaction.createData(file);
-    const writer = new StreamWriter(out, header(plan, disk, dataBytes, options), {
-      compression: options.compress === undefined ? undefined : 'lz4',
-      level: options.compress,
-    });
-    await writer.start();
-    await copyDisk(client, writer, table, {
-      signal,
-      buffers: options.buffers,
-      onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
-    });
-    const { size, adler32, chunks } = await writer.finish();
+    const copy = (writer: FrameWriter): Promise<void> =>
+      copyDisk(client, writer, table, {
+        signal,
+        buffers: options.buffers,
+        onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
+      });
+    const written =
+      disk.output === 'raw'
+        ? await writeRaw(out, virtualSize, copy)
+        : await writeStream(out, header(disk, dataBytes, options), options.compress, copy);
     await out.close();
     await client.close();
-    await transaction.dataWritten(file, { kind: 'stream', size, chunks, adler32 });
-    tell({ type: 'disk-done', disk: target, file, fileSize: size });
-    return { disk: target, file, fileSize: size, virtualSize, dataBytes, zeroBytes };
+    await transaction.dataWritten(file, written);
+    tell({ type: 'disk-done', disk: target, file, fileSize: written.size });
+    return { disk: target, file, fileSize: written.size, virtualSize, dataBytes, zeroBytes };
   } finally {
     client.destroy();
   }
 }
 
-function contextsOf({ incremental }: RunPlan, exports: DiskExports, target: string): string[] {
-  return incremental === null ? [ALLOCATION] : [ALLOCATION, exports.dirtyContext(target)];
+type Copy = (writer: FrameWriter) => Promise<void>;
+
+async function writeStream(
+  out: HostFile,
+  meta: StreamMeta,
+  level: number | undefined,
+  copy: Copy,
+): Promise<WrittenData> {
+  const writer = new StreamWriter(out, meta, { compression: level === undefined ? undefined : 'lz4', level });
+  await writer.start();
+  await copy(writer);
+  const { size, adler32, chunks } = await writer.finish();
+  return { kind: 'stream', size, chunks, adler32 };
+}
+
+async function writeRaw(out: HostFile, virtualSize: number, copy: Copy): Promise<WrittenData> {
+  const writer = new RawImageWriter(out, virtualSize);
+  await copy(writer);
+  return { kind: 'raw', ...(await writer.finish()) };
 }
 
 function requireExport(client: NbdClient, { target, virtualSize }: PlannedDisk, contexts: readonly string[]): void {
@@ -81,24 +97,18 @@ function requireExport(client: NbdClient, { target, virtualSize }: PlannedDisk, 
     throw refuse(`has ${client.size} bytes, the image ${virtualSize}: it was resized just now; try again`);
 }
 
-function header(plan: RunPlan, disk: PlannedDisk, dataSize: number, options: SaveOptions): StreamMeta {
+function header(disk: PlannedStream, dataSize: number, options: SaveOptions): StreamMeta {
   return {
     virtualSize: disk.virtualSize,
     dataSize,
     date: options.created.toISOString(),
     diskName: disk.target,
     diskFormat: disk.format,
-    ...plan.header,
+    ...disk.header,
     compressed: false,
-    incremental: plan.incremental !== null,
+    incremental: disk.since !== null,
     streamVersion: 2,
     writer: options.writer,
     extra: {},
   };
-}
-
-/** The name of a disk's data file. */
-export function dataFileOf({ level, point, checkpoint }: RunPlan, disk: string): string {
-  if (level === 'diff') return dataFileName({ disk, level, unixTime: point });
-  return dataFileName({ disk, level, ...(checkpoint !== null && { checkpoint }) });
 }

@@ -1,9 +1,9 @@
 import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
 import type { DiskExports } from './disk-exports.ts';
+import type { PlannedDisk } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
 import { imageSocket } from './job-paths.ts';
-import type { PlannedDisk, RunPlan } from './plan.ts';
-import { bitmapLost } from './prepare.ts';
+import type { RunPlan } from './plan.ts';
 
 /**
  * Serves the images of a VM that is off, read-only, each by a qemu-nbd of its own. The servers hold qemu's lock on the
@@ -11,8 +11,7 @@ import { bitmapLost } from './prepare.ts';
  * this process is killed.
  *
  * @param folder a private one for their sockets; made here, and gone with the servers
- * @throws BackupError BITMAP_LOST when an image no longer has the bitmap of the checkpoint; DOMAIN_ACTIVE when the VM,
- *   or anything else, has an image open for writing
+ * @throws BackupError DOMAIN_ACTIVE when the VM, or anything else, has an image open for writing
  */
 export async function serveImages(
   host: Host,
@@ -31,12 +30,12 @@ export async function serveImages(
     for (const disk of plan.disks) {
       const server = await host.start('qemu-nbd', [
         ...['--read-only', `--format=${disk.format}`, `--export-name=${disk.target}`],
-        ...(plan.incremental === null ? [] : [`--bitmap=${plan.incremental}`]),
+        ...(disk.since === null ? [] : [`--bitmap=${disk.since}`]),
         `--socket=${socketPath(disk.target)}`,
         disk.source,
       ]);
       servers.push(server);
-      await waitFor(host, server, disk, socketPath(disk.target), plan, signal);
+      await waitFor(host, server, disk, socketPath(disk.target), signal);
     }
   } catch (error) {
     await end();
@@ -44,7 +43,7 @@ export async function serveImages(
   }
   return {
     address: (target) => ({ path: socketPath(target) }),
-    dirtyContext: () => `qemu:dirty-bitmap:${plan.incremental ?? ''}`,
+    dirtyContext: () => `qemu:dirty-bitmap:${plan.parent ?? ''}`,
     end,
   };
 }
@@ -54,7 +53,6 @@ async function waitFor(
   server: RunningProgram,
   { target, source }: PlannedDisk,
   socketPath: string,
-  plan: RunPlan,
   signal: AbortSignal,
 ): Promise<void> {
   try {
@@ -69,7 +67,6 @@ async function waitFor(
           `says: ${words}`,
         { cause, disk: target },
       );
-    if (/bitmap/i.test(words) && plan.incremental !== null) throw bitmapLost(plan.incremental, cause);
     throw new BackupError('COPY_FAILED', `disk ${target}: ${source} cannot be served: ${words || cause.message}`, {
       cause,
       disk: target,

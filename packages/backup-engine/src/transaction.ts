@@ -22,11 +22,11 @@ import {
 } from '@virtnbd/backup-set';
 import { rollBack } from '@virtnbd/checkpoint-store';
 import type { BackupRequest, BackupResult } from './context.ts';
+import type { PlannedDisk } from './disk-plan.ts';
 import { jobPaths, jobTraces } from './job-paths.ts';
-import type { PlannedDisk, RunPlan } from './plan.ts';
+import type { RunPlan } from './plan.ts';
 import { PointRun, type TransactionTools } from './point-run.ts';
 import { settle } from './recovery.ts';
-import { dataFileOf } from './save-disk.ts';
 
 /** Makes the restore point that `plan` describes. Either it is committed, or nothing of it is left. */
 export async function makePoint(tools: TransactionTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {
@@ -41,7 +41,7 @@ export async function makePoint(tools: TransactionTools, request: BackupRequest,
       domain: plan.domain,
       writer: context.writer,
       checkpoint: plan.checkpoint,
-      parent: plan.incremental,
+      parent: plan.parent,
       files: filesOf(plan),
       job: jobTraces(job, plan),
     },
@@ -116,9 +116,9 @@ async function deleteCheckpoint(tools: TransactionTools, plan: RunPlan, transact
 /** All files of the point, so that the intent is written once rather than once a file. */
 function filesOf(plan: RunPlan): string[] {
   const { point, disks } = plan;
-  const ofDisk = ({ target }: PlannedDisk): string[] => {
-    const data = dataFileOf(plan, target);
-    return [data, chunkFileNameOf(data), `${data}${CHKSUM_SUFFIX}`, imageInfoName(target, point)];
-  };
+  const ofDisk = ({ target, file }: PlannedDisk): string[] => [
+    ...[file, chunkFileNameOf(file), `${file}${CHKSUM_SUFFIX}`],
+    imageInfoName(target, point),
+  ];
   return [...disks.flatMap(ofDisk), domainXmlName(point)];
 }

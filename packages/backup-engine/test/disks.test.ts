@@ -51,11 +51,29 @@ test('an included disk that the VM has not is refused, with the names that it ha
   );
 });
 
-test('a raw image that is asked for by name is refused', () => {
+test('a raw image that is asked for by name is refused unless raw images are saved', () => {
   const all = [disk('vda'), disk('vdb', { format: 'raw' })];
   expect(() => chooseDisks(all, { include: ['vda', 'vdb'] })).toThrow(
-    expect.objectContaining({ code: 'UNSUPPORTED_DISK', disk: 'vdb' }),
+    expect.objectContaining({ code: 'UNSUPPORTED_DISK', disk: 'vdb', message: expect.stringContaining('--raw') }),
   );
+  expect(targets(all, { include: ['vdb'], raw: true })).toEqual(['vdb']);
+});
+
+test('with raw, raw files, block devices and LUNs are saved, too, and tell no changes', () => {
+  const all = [
+    disk('vda', { format: 'raw' }),
+    disk('vdb', { type: 'block', format: 'raw', source: '/dev/vg/lv' }),
+    disk('sda', { device: 'lun', type: 'block', format: 'raw', source: '/dev/sdz' }),
+    disk('vdc'),
+  ];
+  const { disks, warnings } = chooseDisks(all, { raw: true });
+  expect(disks.map(({ target, tracksChanges }) => [target, tracksChanges])).toEqual([
+    ['vda', false],
+    ['vdb', false],
+    ['sda', false],
+    ['vdc', true],
+  ]);
+  expect(warnings).toEqual([]);
 });
 
 test('an excluded disk that the VM has not is a warning', () => {
@@ -64,7 +82,11 @@ test('an excluded disk that the VM has not is a warning', () => {
 
 test.each([
   ['a network disk', { type: 'network', format: 'raw' }],
-  ['a volume', { type: 'volume' }],
+  ['a volume that was not found', { type: 'volume' }],
+  ['an NVMe device', { type: 'nvme', format: 'raw', source: null }],
+  ['a vhost-user disk', { type: 'vhostuser', format: 'raw', source: null }],
+  ['a folder', { type: 'dir', format: 'fat' }],
+  ['a disk that other VMs share', { shareable: true }],
   ['an image of another format', { format: 'vmdk' }],
   ['an image without a path', { source: null }],
   ['an encrypted image', { encrypted: true }],
@@ -74,6 +96,12 @@ test.each([
     expect.objectContaining({ code: 'UNSUPPORTED_DISK', disk: 'vdb', message: expect.stringContaining('-x vdb') }),
   );
   expect(targets([disk('vda'), disk('vdb', rest)], { exclude: ['vdb'] })).toEqual(['vda']);
+});
+
+test('a shared raw disk is refused where raw images are saved, and left out where not', () => {
+  const all = [disk('vda'), disk('vdb', { format: 'raw', shareable: true })];
+  expect(targets(all)).toEqual(['vda']);
+  expect(() => chooseDisks(all, { raw: true })).toThrow(expect.objectContaining({ disk: 'vdb' }));
 });
 
 test('an encrypted disk is saved when its plain text may lie in the folder', () => {

@@ -1,6 +1,7 @@
 import type { RestorePoint, SetProblem } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
-import { checkDisks, checkFolder, differentialId, type FolderState, levelFor, type PlannedDisk } from '../src/plan.ts';
+import type { RequestedLevel } from '../src/context.ts';
+import { checkFolder, chooseLevel, type DomainState, differentialId, type FolderState } from '../src/plan.ts';
 
 const MIB = 1 << 20;
 const domain = { name: 'vm1', uuid: 'a-uuid' };
@@ -20,7 +21,6 @@ function point(disks: [string, number][], level: RestorePoint['level'] = 'full')
       kind: 'stream',
       incremental: false,
       virtualSize,
-      images: [`/images/${disk}`],
       parent: null,
       fileSize: 1,
     })),
@@ -31,17 +31,6 @@ const folder = (points: RestorePoint[], problems: SetProblem[] = []): FolderStat
   folder: '/backup',
   points,
   problems,
-});
-
-const planned = (target: string, virtualSize = MIB, compat = '1.1'): PlannedDisk => ({
-  target,
-  format: 'qcow2',
-  source: `/images/${target}`,
-  virtualSize,
-  compat,
-  images: [`/images/${target}`],
-  bitmaps: [],
-  json: '{}',
 });
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
@@ -69,35 +58,14 @@ test("what another tool's interrupted run left is named", () => {
   expect(() => checkFolder('full', domain, folder([], [left]))).toThrow(/vda\.full\.data\.partial/);
 });
 
-test('qcow2 version 2 is saved as a copy only', () => {
-  checkDisks('copy', [planned('vda', MIB, '0.10')], null);
-  expect(() => checkDisks('full', [planned('vda', MIB, '0.10')], null)).toThrow(code('UNSUPPORTED_DISK'));
-});
-
-test('an increment goes on with the same disks in the same sizes', () => {
-  checkDisks(
-    'inc',
-    [planned('vda'), planned('vdb')],
-    point([
-      ['vda', MIB],
-      ['vdb', MIB],
-    ]),
-  );
-});
-
-test.each([
-  ['added', [planned('vda'), planned('vdb')]],
-  ['left out', []],
-  ['resized', [planned('vda', 2 * MIB)]],
-  ['replaced by one whose name begins with its own', [planned('vdaa')]],
-])('a disk that was %s since the parent point is refused', (_name, disks) => {
-  expect(() => checkDisks('inc', disks, point([['vda', MIB]]))).toThrow(code('DISKS_CHANGED'));
-});
+const QCOW2 = [{ tracksChanges: true }];
+const level = (requested: RequestedLevel, set: FolderState, state: DomainState): string =>
+  chooseLevel({ level: requested }, set, state, QCOW2).level;
 
 test('auto is a full in a folder without one, and an increment afterwards; a copy does not count', () => {
-  expect(levelFor('auto', folder([]), 'running')).toBe('full');
-  expect(levelFor('auto', folder([point([['vda', MIB]], 'copy')]), 'paused')).toBe('full');
-  expect(levelFor('auto', folder([point([['vda', MIB]])]), 'running')).toBe('inc');
+  expect(level('auto', folder([]), 'running')).toBe('full');
+  expect(level('auto', folder([point([['vda', MIB]], 'copy')]), 'paused')).toBe('full');
+  expect(level('auto', folder([point([['vda', MIB]])]), 'running')).toBe('inc');
 });
 
 test('two differentials of one second have different ids', () => {
@@ -112,31 +80,25 @@ test.each([
   ['inc', 'diff'],
   ['diff', 'diff'],
 ] as const)('of a VM that is off, level %s is made as %s', (requested, made) => {
-  expect(levelFor(requested, folder([point([['vda', MIB]])]), 'off')).toBe(made);
+  expect(level(requested, folder([point([['vda', MIB]])]), 'off')).toBe(made);
 });
 
-const at = (target: string, ...images: string[]): PlannedDisk => ({ ...planned(target), images });
+test('a full of raw images alone is a copy, and says so', () => {
+  const choice = chooseLevel({ level: 'full' }, folder([]), 'running', [{ tracksChanges: false }]);
+  expect(choice).toMatchObject({ level: 'copy', note: { type: 'warning' } });
+});
 
-test.each([
-  ['an external snapshot', at('vda', '/snapshots/vda', '/images/vda')],
-  ['nothing', at('vda', '/images/vda')],
-])('after %s a disk is known to be the same', (_name, disk) => {
-  checkDisks('inc', [disk], point([['vda', MIB]]));
+test.each(['inc', 'diff'] as const)('%s of raw images alone is refused', (requested) => {
+  const set = folder([point([['vda', MIB]])]);
+  expect(() => chooseLevel({ level: requested }, set, 'running', [{ tracksChanges: false }])).toThrow(code('NO_DISKS'));
 });
 
 test.each([
-  ['exchanged', [at('vda', '/images/vdb'), at('vdb', '/images/vda')]],
-  ['replaced', [at('vda', '/images/other'), at('vdb', '/images/vdb')]],
-  ['put upon the image of another', [at('vda', '/new', '/images/vdb'), at('vdb', '/images/vdb')]],
-])('disks whose images were %s are refused', (_name, disks) => {
-  expect(() =>
-    checkDisks(
-      'inc',
-      disks,
-      point([
-        ['vda', MIB],
-        ['vdb', MIB],
-      ]),
-    ),
-  ).toThrow(code('DISKS_CHANGED'));
+  ['inc', 'inc', undefined],
+  ['diff', 'diff', undefined],
+  ['what auto picks where that is an increment', 'auto', undefined],
+  ['a compressed copy', 'copy', 1],
+] as const)('type raw is refused for %s', (_name, requested, compress) => {
+  const request = { level: requested, output: 'raw', ...(compress !== undefined && { compress }) } as const;
+  expect(() => chooseLevel(request, folder([point([['vda', MIB]])]), 'running', QCOW2)).toThrow(code('BAD_OPTIONS'));
 });

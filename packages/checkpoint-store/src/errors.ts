@@ -6,8 +6,6 @@ export type CheckpointStoreErrorCode =
   | 'SUPERSEDED'
   /** a checkpoint of our kind that the folder knows nothing of: another folder or tool goes on with the chain */
   | 'UNRECORDED'
-  /** the last recorded checkpoint is gone from libvirt, and there is no XML to redefine it from */
-  | 'MISSING'
   /** the folder has no committed checkpoint */
   | 'NOTHING_TO_INCREMENT'
   /** the folder does not tell when its last checkpoint was created */

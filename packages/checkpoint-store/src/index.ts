@@ -27,5 +27,6 @@ export {
   removeChain,
   removeStrayBitmaps,
   rollBack,
+  trackedDisks,
   type Uncommitted,
 } from './run.ts';

@@ -14,7 +14,7 @@ export interface PlanInput {
   domain: readonly DomainCheckpoint[];
   /** What the folder has committed, in any order. */
   recorded: readonly RecordedCheckpoint[];
-  /** Checkpoints whose XML the folder holds. */
+  /** Checkpoints whose XML the folder holds, and which libvirt may be told of again. */
   stored?: readonly string[];
   /** Checkpoints of runs that did not end, which could not be rolled back yet because the VM is off. */
   uncommitted?: readonly string[];
@@ -25,9 +25,12 @@ export type CheckpointPlan =
   | { kind: 'copy'; create: null; parent: null; remove: readonly [] }
   /** `remove`: in this order, and only once every check that can fail has passed: it ends the old chain. */
   | { kind: 'full'; create: string; parent: null; remove: readonly string[] }
-  | { kind: 'inc'; create: string; parent: RecordedCheckpoint; remove: readonly [] }
-  /** A differential makes no checkpoint: the next increment still starts from `parent`. */
-  | { kind: 'diff'; create: null; parent: RecordedCheckpoint; remove: readonly [] };
+  | { kind: 'inc'; create: string; parent: RecordedCheckpoint; lost: boolean; remove: readonly [] }
+  /**
+   * A differential makes no checkpoint: the next increment still starts from `parent`. `lost`, here and at inc: the VM
+   * does not have the parent's checkpoint any more, so nothing tells what has changed since and all must be saved.
+   */
+  | { kind: 'diff'; create: null; parent: RecordedCheckpoint; lost: boolean; remove: readonly [] };
 
 /** libvirt has forgotten checkpoints whose bitmaps may still be in the images: redefine these, in order, and plan anew. */
 export interface Redefinition {
@@ -54,7 +57,7 @@ export function planCheckpoints(input: PlanInput): CheckpointPlan | Redefinition
     const text = 'The folder has no full backup with a checkpoint to start from. Make a full backup first.';
     return refusal('NOTHING_TO_INCREMENT', text, []);
   }
-  return strangers(input) ?? missing(input, tip) ?? follow(input, tip);
+  return strangers(input) ?? forgotten(input, tip) ?? follow(input, tip);
 }
 
 /** The plan, or the refusal as an error. A redefinition is left to the caller. */
@@ -94,31 +97,28 @@ function strangers({ domain, recorded, uncommitted = [] }: PlanInput): Refusal |
   return refusal('UNRECORDED', text, names);
 }
 
-/** The last committed checkpoint must be there: an increment is what has changed since. */
-function missing({ domain, recorded, stored = [] }: PlanInput, tip: RecordedCheckpoint): Redefinition | Refusal | null {
+/** The last committed checkpoint should be there: an increment is what has changed since. */
+function forgotten({ domain, recorded, stored = [] }: PlanInput, tip: RecordedCheckpoint): Redefinition | null {
   if (domain.some(({ name }) => name === tip.name)) return null;
   const lost = recorded
     .map(({ name }) => name)
     .filter((name) => !domain.some((checkpoint) => checkpoint.name === name))
     .sort((a, b) => (ownNumber(a) ?? 0) - (ownNumber(b) ?? 0));
   const candidates = lost.filter((name) => stored.includes(name));
-  if (candidates.includes(tip.name)) return { kind: 'redefine', checkpoints: candidates };
-  const text =
-    `The checkpoint ${tip.name}, which the last backup in this folder made, is gone from the VM, and the folder holds no ` +
-    'XML to define it again. Make a full backup into a new folder.';
-  return refusal('MISSING', text, lost);
+  return candidates.includes(tip.name) ? { kind: 'redefine', checkpoints: candidates } : null;
 }
 
 function follow({ level, domain }: PlanInput, tip: RecordedCheckpoint): CheckpointPlan | Refusal {
-  if (tip.creationTime === null) {
+  const lost = !domain.some(({ name }) => name === tip.name);
+  if (tip.creationTime === null && !lost) {
     const text =
       `This folder does not tell when ${tip.name} was created (checkpoints/${tip.name}.xml is missing), so whether the ` +
       `VM's checkpoint of this name is the same one cannot be known. Make a full backup into a new folder.`;
     return refusal('IDENTITY_UNKNOWN', text, [tip.name]);
   }
-  if (level === 'diff') return { kind: 'diff', create: null, parent: tip, remove: [] };
+  if (level === 'diff') return { kind: 'diff', create: null, parent: tip, lost, remove: [] };
   const create = checkpointName((ownNumber(tip.name) ?? 0) + 1);
-  if (!domain.some(({ name }) => name === create)) return { kind: 'inc', create, parent: tip, remove: [] };
+  if (!domain.some(({ name }) => name === create)) return { kind: 'inc', create, parent: tip, lost, remove: [] };
   const text = `A run that did not end has left the checkpoint ${create}. It is rolled back once the VM runs: start it.`;
   return refusal('UNCOMMITTED', text, [create]);
 }

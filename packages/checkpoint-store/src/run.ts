@@ -3,7 +3,10 @@ import { CheckpointStoreError } from './errors.ts';
 import { childrenFirst, type DomainCheckpoint, ownNumber } from './identity.ts';
 
 /** What this package needs of a connection to libvirt. */
-export type CheckpointConnection = Pick<LibvirtConnection, 'checkpoints' | 'createCheckpoint' | 'deleteCheckpoint'>;
+export type CheckpointConnection = Pick<
+  LibvirtConnection,
+  'checkpoints' | 'checkpointXml' | 'createCheckpoint' | 'deleteCheckpoint'
+>;
 
 export interface RunOptions {
   signal?: AbortSignal;
@@ -158,6 +161,18 @@ async function validate(
 }
 
 /**
+ * The disks on which libvirt can tell what has changed since the checkpoint: their bitmaps are there and in good order.
+ * Needs a VM that runs; changes nothing.
+ *
+ * @throws LibvirtError NO_DOMAIN_CHECKPOINT …
+ */
+export async function trackedDisks(connection: CheckpointConnection, uuid: string, name: string): Promise<Set<string>> {
+  // libvirt gives the size of what has changed for just these.
+  const { disks } = await parseCheckpoint(await connection.checkpointXml(uuid, name, { size: true, noDomain: true }));
+  return new Set(disks.filter(({ size }) => size !== null).map(({ target }) => target));
+}
+
+/**
  * libvirt deletes a checkpoint whose bitmap is gone on one disk from its records only, and the bitmaps of the other disks
  * stay behind: in the way of the next chain, which uses the same names. So the checkpoint is redefined for each disk
  * alone; where that succeeds the bitmap is there, and is deleted (merged into the parent's) with it.
@@ -214,7 +229,7 @@ export async function removeStrayBitmaps(
 
 export interface Redefined {
   redefined: readonly string[];
-  /** Whether libvirt has looked at the bitmaps; if not, a broken one shows when the backup begins. */
+  /** Whether libvirt has found every bitmap; if not, `trackedDisks` tells which are there. */
   validated: boolean;
   /** The first that could not be redefined, and why: the ones after it were not tried. */
   failed: { name: string; error: LibvirtError } | null;
@@ -250,13 +265,14 @@ export async function redefineMissing(
   return { redefined, validated, failed: null };
 }
 
-/** Says whether the bitmaps were looked at. */
+/** Says whether all bitmaps are there. Where one is not, the others may still be of use: `trackedDisks` tells. */
 async function redefine(connection: CheckpointConnection, uuid: string, xml: string): Promise<boolean> {
   try {
     await connection.createCheckpoint(uuid, xml, { redefine: true, redefineValidate: true });
     return true;
   } catch (error) {
-    if (!(error instanceof LibvirtError) || !CANNOT_VALIDATE.includes(error.code)) throw error;
+    if (!(error instanceof LibvirtError)) throw error;
+    if (error.code !== BITMAP_BROKEN && !CANNOT_VALIDATE.includes(error.code)) throw error;
     await connection.createCheckpoint(uuid, xml, { redefine: true });
     return false;
   }

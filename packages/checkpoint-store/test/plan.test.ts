@@ -96,12 +96,16 @@ describe('the plan', () => {
       kind: 'redefine',
       checkpoints: ['virtnbdbackup.1'],
     });
-    expect(plan({ recorded: chain(2), stored: ['virtnbdbackup.0'] })).toMatchObject({
-      kind: 'refusal',
-      code: 'MISSING',
-      checkpoints: ['virtnbdbackup.0', 'virtnbdbackup.1'],
-    });
   });
+
+  test.each(['inc', 'diff'] as const)(
+    'without its XML a forgotten checkpoint is lost, and all is saved at %s',
+    (level) => {
+      const result = plan({ level, recorded: chain(2), stored: ['virtnbdbackup.0'] });
+      expect(result).toMatchObject({ kind: level, parent: { name: 'virtnbdbackup.1' }, lost: true });
+      expect(plan({ level, recorded: chain(2), domain: chain(2) })).toMatchObject({ lost: false });
+    },
+  );
 
   test('a checkpoint without a recorded time is not trusted', () => {
     const recorded = [{ name: 'virtnbdbackup.0', creationTime: null }];
@@ -120,7 +124,7 @@ describe('the plan', () => {
     expect(acceptPlan(plan({ level: 'full' }))).toMatchObject({ kind: 'full' });
   });
 
-  test('an increment is planned only upon a checkpoint that the VM has under the recorded name and time', () => {
+  test('only a checkpoint that the VM has under the recorded name and time tells what has changed', () => {
     const checkpoint = fc.record({ number: fc.nat({ max: 4 }), creationTime: fc.constantFrom(1, 2) });
     const list = fc
       .uniqueArray(checkpoint, { selector: ({ number }) => number, maxLength: 4 })
@@ -131,7 +135,8 @@ describe('the plan', () => {
       fc.property(list, list, fc.constantFrom('inc' as const, 'diff' as const), (domain, recorded, level) => {
         const result = planCheckpoints({ level, domain, recorded });
         if (result.kind !== 'inc' && result.kind !== 'diff') return;
-        expect(domain).toContainEqual({ ...result.parent, parent: null });
+        if (result.lost) expect(domain.map(({ name }) => name)).not.toContain(result.parent.name);
+        else expect(domain).toContainEqual({ ...result.parent, parent: null });
         expect(recorded).toContainEqual({ ...result.parent, parent: null });
         for (const { name, creationTime } of domain) {
           expect(recorded).toContainEqual({ name, parent: null, creationTime });

@@ -35,6 +35,21 @@ describe('ChunkHasher', () => {
   test.each([0, 4095, 4097, 32 * 1024 * 1024, Number.NaN])('refuses a chunk size of %d', (size) => {
     expect(() => new ChunkHasher(size)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
+
+  test('zeroes that are only told count like zeroes that are given', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat({ max: 3 * CHUNK })), { maxLength: 8 }), (parts) => {
+        const [told, given] = [new ChunkHasher(CHUNK), new ChunkHasher(CHUNK)];
+        for (const [zero, length] of parts) {
+          const bytes = new Uint8Array(length).fill(zero ? 0 : 7);
+          given.update(bytes);
+          if (zero) told.updateZeroes(length);
+          else told.update(bytes);
+        }
+        expect(told.finish().encode()).toEqual(given.finish().encode());
+      }),
+    );
+  });
 });
 
 describe('the chunk checksum file', () => {

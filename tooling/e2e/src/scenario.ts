@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { decodeManifest, type Manifest } from '@virtnbd/backup-set';
 import {
   type DiskOperation,
   type DiskSpec,
@@ -30,6 +31,8 @@ export class Scenario implements AsyncDisposable {
   readonly folder: string;
   readonly #owner: boolean;
   readonly #references = new Map<string, string[]>();
+  /** By disk, also of those that the VM no longer has. */
+  readonly #imageNames = new Map<string, string>();
   #restores = 0;
 
   private constructor(libvirt: TestLibvirt, vm: TestVm, work: TempFolder, folder = ODD_NAME, owner = true) {
@@ -93,21 +96,21 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** A backup that must succeed and makes one new restore point, whose id it returns; with references. */
-  async newPoint(level: string): Promise<string> {
+  async newPoint(level: string, ...args: readonly string[]): Promise<string> {
     const before = await this.points();
-    await this.backupOnly(level);
+    await this.backupOnly(level, ...args);
     const [point = ''] = (await this.points()).filter((id) => !before.includes(id));
     await this.keepReference(point);
     return point;
   }
 
-  /** Keeps what the disks hold now as what `point` must give back. */
-  async keepReference(point: string): Promise<void> {
-    for (const { target } of this.vm.disks) await this.vm.reference(target, this.reference(point, target));
-    this.#references.set(
-      point,
-      this.vm.disks.map(({ target }) => target),
-    );
+  /** Keeps what the disks, or some of them, hold now as what `point` must give back. */
+  async keepReference(point: string, disks = this.vm.disks.map(({ target }) => target)): Promise<void> {
+    for (const target of disks) {
+      this.imageName(target);
+      await this.vm.reference(target, this.reference(point, target));
+    }
+    this.#references.set(point, disks);
   }
 
   reference(point: string, disk: string): string {
@@ -121,6 +124,12 @@ export class Scenario implements AsyncDisposable {
     return names.filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length));
   }
 
+  /** What the folder's manifests say. */
+  async manifests(): Promise<Manifest[]> {
+    const names = (await this.points()).map((point) => `${point}.manifest.json`);
+    return await Promise.all(names.map(async (name) => decodeManifest(await readFile(join(this.folder, name)), name)));
+  }
+
   /** Restores `point` into a new folder, which it returns; the restore must succeed. */
   async restore(point: string, ...args: readonly string[]): Promise<string> {
     const target = join(this.work.path, `restore-${this.#restores++}`);
@@ -130,13 +139,19 @@ export class Scenario implements AsyncDisposable {
 
   /** Every point that was backed up comes back as it was, on every disk. */
   async expectAllPointsExact(): Promise<void> {
-    for (const [point, disks] of this.#references) {
-      const target = await this.restore(point);
-      for (const disk of disks) {
-        const image = join(target, this.imageName(disk));
-        expect(await difference(image, this.reference(point, disk)), `${disk} at ${point}`).toBeNull();
-      }
+    for (const point of this.#references.keys()) await this.expectExact(point);
+  }
+
+  /** A point comes back as it was, and with just the disks that it was made of. */
+  async expectExact(point: string): Promise<void> {
+    const target = await this.restore(point);
+    const disks = this.#references.get(point) ?? [];
+    for (const disk of disks) {
+      const image = join(target, this.imageName(disk));
+      expect(await difference(image, this.reference(point, disk)), `${disk} at ${point}`).toBeNull();
     }
+    const images = (await readdir(target)).filter((name) => /\.(qcow2|raw)$/.test(name));
+    expect(images, point).toHaveLength(disks.length);
   }
 
   /** Restores `point` and reads ranges of one of its disks, each of which holds one value only. */
@@ -152,10 +167,11 @@ export class Scenario implements AsyncDisposable {
     expect(stdout.match(/^read \d+\/\d+ bytes/gm)).toHaveLength(ranges.length);
   }
 
-  /** The base name of a disk's image, which a restored image has too. */
+  /** The base name of the image that a disk was made with, which a restored image has too. */
   imageName(disk: string): string {
-    const path = this.vm.disks.find(({ target }) => target === disk)?.path ?? '';
-    return path.slice(path.lastIndexOf('/') + 1);
+    const path = this.vm.disks.find(({ target }) => target === disk)?.path;
+    if (path !== undefined) this.#imageNames.set(disk, path.slice(path.lastIndexOf('/') + 1));
+    return this.#imageNames.get(disk) ?? '';
   }
 }
 

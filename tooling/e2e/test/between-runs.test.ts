@@ -24,14 +24,20 @@ async function expectRefused(scenario: Scenario, level: string, hint: string): P
   expect([code, stderr]).toEqual([1, expect.stringContaining(hint)]);
 }
 
-test('disks whose images were exchanged are refused, as their bitmaps are those of the other', async () => {
+test('disks whose images were exchanged are saved whole, as their bitmaps are those of the other', async () => {
   await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb' }]);
   const { vm } = scenario;
   await scenario.backup('full', 'virtnbdbackup.0');
   await vm.write('vda', MIB, MIB, 0x11);
   const [a = '', b = ''] = vm.disks.map(({ path }) => path);
   await redefine(scenario, vm, (xml) => xml.replace(a, '@').replace(b, a).replace('@', b));
-  await expectRefused(scenario, 'inc', 'full backup into a new folder');
+  const { stderr } = await scenario.backup('inc', 'virtnbdbackup.1');
+  expect(stderr.match(/WARN.*all of it is saved/g)).toHaveLength(2);
+  for (const disk of ['vda', 'vdb']) {
+    const target = await scenario.restore('virtnbdbackup.1', '-d', disk);
+    const [image = ''] = (await readdir(target)).filter((name) => name.endsWith('.qcow2'));
+    expect(await difference(join(target, image), scenario.reference('virtnbdbackup.1', disk)), disk).toBeNull();
+  }
 });
 
 test('after an external snapshot, and after its commit, the next increment is exact', async () => {

@@ -12,6 +12,8 @@ export interface BackupDisk {
   readonly exportName?: string;
   /** Name of the exported bitmap of an incremental backup; libvirt makes one up when absent. */
   readonly exportBitmap?: string;
+  /** The whole disk although the job is an incremental one: its bitmap is not asked for. */
+  readonly whole?: boolean;
 }
 
 export interface BackupXmlInput {
@@ -43,6 +45,7 @@ function diskElement(disk: BackupDisk): string {
     name: disk.target,
     backup: 'yes',
     type: 'file', // libvirt's schema wants it as soon as the disk has any further attribute
+    backupmode: disk.whole ? 'full' : undefined,
     exportname: disk.exportName,
     exportbitmap: disk.exportBitmap,
   };
