@@ -23,7 +23,9 @@ export type RestoreErrorCode =
   /** What was read back is not what was written. */
   | 'VERIFY_FAILED'
   /** The backup is damaged where the point needs it. */
-  | 'DAMAGED';
+  | 'DAMAGED'
+  /** The VM's configuration is none that libvirt writes. */
+  | 'BAD_DOMAIN';
 
 /** A restore that could not be made; the message says what happened, to what, and what to do. */
 export class RestoreError extends Error {

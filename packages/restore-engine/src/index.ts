@@ -1,3 +1,5 @@
+export { type AdjustedDomain, adjustDomain } from './domain/adjust.ts';
+export type { Adjustment, BootKind, RestoredDisk } from './domain/adjustment.ts';
 export { dumpHeaders } from './dump-headers.ts';
 export { RestoreError, type RestoreErrorCode } from './errors.ts';
 export { IMAGE_FORMATS, type ImageFormat, imageFormat, isImageFormat } from './image-format.ts';

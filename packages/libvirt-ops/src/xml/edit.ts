@@ -100,6 +100,11 @@ export class EditableElement {
     return this.#newText ?? this.#source.texts.map(({ text }) => text).join('');
   }
 
+  /** The names of its attributes, declarations of namespaces among them. */
+  get attributeNames(): readonly string[] {
+    return [...this.#attributes.keys()];
+  }
+
   attribute(name: string): string | undefined {
     return this.#attributes.get(name);
   }
