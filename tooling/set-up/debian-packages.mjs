@@ -30,6 +30,8 @@ export const counterparts = [
   { program: 'python3', debian: 'python3' },
   { program: 'guestfish', debian: 'guestfish' },
   { program: 'unzip', debian: 'unzip' },
+  { program: 'swtpm', debian: 'swtpm' },
+  { program: 'swtpm_setup', debian: 'swtpm-tools' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

@@ -112,6 +112,26 @@ export class LibvirtConnection implements AsyncDisposable {
     return this.#thread.call('screenshot', uuid);
   }
 
+  /** Whether the domain starts with its host. */
+  async setAutostart(uuid: string, on: boolean): Promise<void> {
+    await this.#thread.call('setAutostart', uuid, on);
+  }
+
+  /**
+   * Has the storage pool whose folder is `path` look at its files again, so that new ones are volumes of it.
+   *
+   * @returns the pool's name; null when no active pool has that folder
+   */
+  async refreshPoolAt(path: string): Promise<string | null> {
+    try {
+      return await this.#thread.call('refreshPoolAt', path);
+    } catch (error) {
+      const none = error instanceof LibvirtError && ['NO_STORAGE_POOL', 'NO_SUPPORT'].includes(error.code);
+      if (none) return null; // NO_SUPPORT: a libvirt without pools, or older than the question
+      throw error;
+    }
+  }
+
   /** Pauses the domain's processors. */
   async suspend(uuid: string): Promise<void> {
     await this.#thread.call('suspend', uuid);

@@ -73,6 +73,23 @@ describe('a connection', () => {
     expect(await state()).toBe('shutoff');
   });
 
+  test('sets whether a domain starts with its host, and refuses a name that is taken', async () => {
+    const connection = await connect();
+    const xml = '<domain type="test"><name>a &amp; b</name><memory>1024</memory><os><type>hvm</type></os></domain>';
+    const defined = await connection.defineDomain(xml);
+    expect(defined).toMatchObject({ name: 'a & b', state: 'shutoff', persistent: true, active: false });
+    await connection.setAutostart(defined.uuid, true);
+    await connection.setAutostart(defined.uuid, false);
+    expect(await connection.lookup('a & b')).toEqual(defined);
+    await expect(connection.defineDomain('<domain/>')).rejects.toMatchObject({ code: 'NO_NAME' });
+    // The uuid is another one: the name is taken.
+    await expect(connection.defineDomain(xml)).rejects.toMatchObject({ code: 'OPERATION_FAILED' });
+  });
+
+  test('finds no storage pool to refresh where there are none', async () => {
+    expect(await (await connect()).refreshPoolAt('/no-pool')).toBeNull();
+  });
+
   test('freezes and thaws file systems, all or those named', async () => {
     const connection = await connect();
     const { uuid } = await connection.lookup('test');

@@ -7,7 +7,7 @@ import { adjustDomain } from '../src/domain/adjust.ts';
 import type { RestoredDisk } from '../src/domain/adjustment.ts';
 import { CORPUS } from './domain-corpus.ts';
 
-const skip = requires('libvirt').skip;
+const skip = requires('libvirt', 'swtpm').skip;
 let libvirt: TestLibvirt;
 beforeAll(async () => {
   if (!skip) libvirt = await TestLibvirt.start();

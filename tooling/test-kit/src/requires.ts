@@ -42,6 +42,7 @@ const COUNTERPARTS = {
   sshd: programs('openssh-server', 'sshd'),
   guestmount: programs('guestmount', 'guestmount'),
   guestfish: programs('guestfish', 'guestfish', 'supermin', 'mke2fs'),
+  swtpm: programs('swtpm swtpm-tools', 'swtpm', 'swtpm_setup'),
   fuse: { install: 'fuse3, and access to /dev/fuse', present: () => readable('/dev/fuse') },
   root: { install: 'nothing: run as root', present: () => process.getuid?.() === 0 },
   guest: {

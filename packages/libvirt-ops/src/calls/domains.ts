@@ -85,6 +85,12 @@ export function domainCalls(session: Session) {
       return taken(session, domain);
     },
 
+    setAutostart(uuid: string, on: boolean): void {
+      session.withDomain(uuid, (domain) =>
+        session.count('virDomainSetAutostart', libvirt.virDomainSetAutostart(domain, on ? 1 : 0)),
+      );
+    },
+
     suspend(uuid: string): void {
       session.withDomain(uuid, (domain) => session.count('virDomainSuspend', libvirt.virDomainSuspend(domain)));
     },

@@ -6,6 +6,7 @@ import { guestCalls } from './guest.ts';
 import { jobCalls } from './jobs.ts';
 import { screenCalls } from './screen.ts';
 import { Session } from './session.ts';
+import { storageCalls } from './storage.ts';
 
 /** Every call that a worker thread answers, by name. */
 export function createCalls() {
@@ -18,6 +19,7 @@ export function createCalls() {
     ...guestCalls(session),
     ...blockJobCalls(session),
     ...screenCalls(session),
+    ...storageCalls(session),
   };
 }
 

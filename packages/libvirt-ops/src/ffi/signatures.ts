@@ -10,6 +10,7 @@ export type ConnectHandle = Handle<'virConnectPtr'>;
 export type DomainHandle = Handle<'virDomainPtr'>;
 export type CheckpointHandle = Handle<'virDomainCheckpointPtr'>;
 export type StreamHandle = Handle<'virStreamPtr'>;
+export type StoragePoolHandle = Handle<'virStoragePoolPtr'>;
 export type Address = bigint;
 /** An out-parameter: libvirt fills the first element. */
 export type Out<T> = [T];
@@ -47,6 +48,13 @@ export interface LibvirtFunctions {
   virDomainCreateWithFlags(domain: DomainHandle, flags: number): number;
   virDomainShutdownFlags(domain: DomainHandle, flags: number): number;
   virDomainDestroyFlags(domain: DomainHandle, flags: number): number;
+  virDomainSetAutostart(domain: DomainHandle, autostart: number): number;
+
+  virStoragePoolLookupByTargetPath(connection: ConnectHandle, path: string): StoragePoolHandle | null;
+  virStoragePoolFree(pool: StoragePoolHandle): number;
+  virStoragePoolGetName(pool: StoragePoolHandle): string | null;
+  virStoragePoolIsActive(pool: StoragePoolHandle): number;
+  virStoragePoolRefresh(pool: StoragePoolHandle, flags: number): number;
 
   virDomainBlockPull(domain: DomainHandle, disk: string, bandwidth: number, flags: number): number;
   virDomainGetBlockJobInfo(domain: DomainHandle, disk: string, info: Buffer, flags: number): number;
@@ -123,6 +131,13 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainCreateWithFlags: 'int virDomainCreateWithFlags(void *domain, unsigned int flags)',
   virDomainShutdownFlags: 'int virDomainShutdownFlags(void *domain, unsigned int flags)',
   virDomainDestroyFlags: 'int virDomainDestroyFlags(void *domain, unsigned int flags)',
+  virDomainSetAutostart: 'int virDomainSetAutostart(void *domain, int autostart)',
+
+  virStoragePoolLookupByTargetPath: 'void *virStoragePoolLookupByTargetPath(void *connection, const char *path)',
+  virStoragePoolFree: 'int virStoragePoolFree(void *pool)',
+  virStoragePoolGetName: 'const char *virStoragePoolGetName(void *pool)',
+  virStoragePoolIsActive: 'int virStoragePoolIsActive(void *pool)',
+  virStoragePoolRefresh: 'int virStoragePoolRefresh(void *pool, unsigned int flags)',
 
   virDomainBlockPull:
     'int virDomainBlockPull(void *domain, const char *disk, unsigned long bandwidth, unsigned int flags)',

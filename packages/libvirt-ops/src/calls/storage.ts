@@ -1,0 +1,21 @@
+import { plain, type Session } from './session.ts';
+
+export function storageCalls(session: Session) {
+  const { libvirt } = session;
+  return {
+    /** @returns the pool's name; null when it is not active, and so knows no volumes */
+    refreshPoolAt(path: string): string | null {
+      const pool = session.value(
+        'virStoragePoolLookupByTargetPath',
+        libvirt.virStoragePoolLookupByTargetPath(session.connection, plain(path)),
+      );
+      try {
+        if (session.count('virStoragePoolIsActive', libvirt.virStoragePoolIsActive(pool)) === 0) return null;
+        session.count('virStoragePoolRefresh', libvirt.virStoragePoolRefresh(pool, 0));
+        return session.value('virStoragePoolGetName', libvirt.virStoragePoolGetName(pool));
+      } finally {
+        libvirt.virStoragePoolFree(pool);
+      }
+    },
+  };
+}
