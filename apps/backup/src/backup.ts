@@ -92,6 +92,10 @@ function presenter({ log, progress }: Session): (event: BackupEvent) => void {
         return log.info(event.message);
       case 'warning':
         return log.warn(event.message);
+      case 'frozen':
+        return log.info(`froze ${event.fileSystems} file systems of the guest`);
+      case 'thawed':
+        return log.info(`thawed the guest after ${event.frozenMs} ms`);
       case 'disk': {
         const { disk, dataBytes, zeroBytes, virtualSize } = event;
         const sizes = `${formatBytes(dataBytes)} of data, ${formatBytes(zeroBytes)} of zeroes`;

@@ -1,6 +1,7 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
 import { LibvirtError } from '@virtnbd/libvirt-ops';
+import { withAgentTimeout } from './agent-timeout.ts';
 import type { BackupRequest } from './context.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
@@ -19,6 +20,8 @@ export interface JobBeginning {
   readonly scratchFiles: ReadonlyMap<string, string>;
   /** Called at the moment that the backup is of. */
   readonly onMoment: () => void;
+  /** Called when the guest's agent has answered. */
+  readonly onAgent: () => void;
 }
 
 /**
@@ -35,8 +38,8 @@ export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths:
 
 /** Begins a pull-mode job, with the guest frozen for the moment, and records the checkpoint that it made. */
 export async function beginJob(tools: TransactionTools, beginning: JobBeginning): Promise<DiskExports> {
-  const { libvirt, second, context, tell } = tools;
-  const { request, plan, transaction, socketPath, scratchFiles, onMoment } = beginning;
+  const { libvirt, context } = tools;
+  const { request, plan, transaction, socketPath, scratchFiles, onMoment, onAgent } = beginning;
   const { domain, checkpoint, disks, allDisks } = plan;
   const description = runDescription(transaction.intent.run);
   const { backupXml, checkpointXml } = jobXml(
@@ -52,11 +55,8 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
     onMoment();
     await libvirt.backupBegin(domain.uuid, backupXml, checkpointXml === null ? {} : { checkpointXml });
   };
-  const mountpoints = request.freezeMountpoints;
   try {
-    if (plan.state === 'running')
-      await whileFrozen(libvirt, second, domain.uuid, begin, { tell, ...(mountpoints && { mountpoints }) });
-    else await begin();
+    if (await beginFrozen(tools, plan, begin, request.freezeMountpoints)) onAgent();
   } catch (error) {
     throw beginError(error, plan);
   }
@@ -71,6 +71,30 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
       await context.hypervisor.files.remove(socketPath);
     },
   };
+}
+
+/** @returns whether the guest's agent answers */
+async function beginFrozen(
+  { libvirt, tell, watchdog, onLibvirt }: TransactionTools,
+  { domain: { uuid, name }, state, agent }: RunPlan,
+  begin: () => Promise<void>,
+  mountpoints: readonly string[] | undefined,
+): Promise<boolean> {
+  const guard = await watchdog.ready();
+  if (guard === null) {
+    const message =
+      "the guest's file systems are not frozen, because no agent is connected; in the guest: install qemu-guest-agent; " +
+      `its channel is in: virsh dumpxml ${name}`;
+    if (state === 'running') tell({ type: 'warning', message });
+    await begin();
+    return false;
+  }
+  const thaw = (): Promise<number> => onLibvirt((connection) => connection.thaw(uuid));
+  const options = { thaw, watchdog: guard, tell, ...(mountpoints && { mountpoints }) };
+  return await withAgentTimeout(libvirt, uuid, agent, async () => {
+    const { answers } = await whileFrozen(libvirt, uuid, begin, options);
+    return answers;
+  });
 }
 
 async function recordCheckpoint(

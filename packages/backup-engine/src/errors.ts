@@ -12,6 +12,8 @@ export type BackupErrorCode =
   | 'JOB_ACTIVE'
   | 'BAD_OPTIONS'
   | 'BAD_PATH'
+  | 'BOOT_FILE'
+  | 'WATCHDOG'
   | 'EXPORT_MISMATCH'
   | 'COPY_FAILED';
 

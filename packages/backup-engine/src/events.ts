@@ -22,6 +22,12 @@ export type BackupStep = (typeof STEPS)[number];
 export type BackupEvent =
   | { readonly type: 'step'; readonly step: BackupStep }
   | { readonly type: 'info' | 'warning'; readonly message: string }
+  | { readonly type: 'frozen'; readonly fileSystems: number }
+  | {
+      /** From the moment that the freeze was asked for until the guest's agent had thawed, milliseconds. */
+      readonly type: 'thawed';
+      readonly frozenMs: number;
+    }
   | {
       /** A disk's extents are known: `dataBytes` will be read, `zeroBytes` are known to be zero. */
       readonly type: 'disk';

@@ -1,99 +1,134 @@
+import { LibvirtError } from '@virtnbd/libvirt-ops';
 import type { BackupListener } from './events.ts';
+import type { Watchdog } from './watchdog.ts';
 
-/** How long the guest's file systems may stay frozen, milliseconds. Beginning a job takes a fraction of it. */
-export const MAX_FROZEN_MS = 10_000;
-
-/** How long libvirt may wait for an answer of the agent, seconds: it would wait for ever for one that hangs. */
-const AGENT_TIMEOUT_S = 30;
-/** libvirt's own setting, no limit, to which the VM goes back. */
-const NO_TIMEOUT = -2;
+/**
+ * Milliseconds, from the moment that the freeze is asked for, after which the guest's file systems are thawed whether
+ * the job has begun or not. The agent has at most half of it for the freeze; beginning a job takes a fraction.
+ */
+export const MAX_FROZEN_MS = 20_000;
+/** Milliseconds that the watchdog gives the run to keep the limit by itself. */
+export const WATCHDOG_GRACE_MS = 2_000;
+const THAW_ATTEMPTS = 3;
 
 /** The guest agent's part of a libvirt connection. */
 export interface GuestAgent {
   freeze(uuid: string, mountpoints?: readonly string[]): Promise<number>;
   thaw(uuid: string): Promise<number>;
-  setAgentTimeout(uuid: string, seconds: number): Promise<void>;
+}
+
+export interface FreezeOptions {
+  /** Thaws while `begin` blocks the connection of `agent`. */
+  readonly thaw: () => Promise<unknown>;
+  readonly watchdog: Watchdog;
+  readonly mountpoints?: readonly string[];
+  readonly tell: BackupListener;
+}
+
+/** What came of it. */
+export interface FreezeOutcome {
+  /** The file systems were frozen all the time that `begin` took. */
+  readonly frozen: boolean;
+  /** The agent answered, if only to refuse. */
+  readonly answers: boolean;
 }
 
 /**
  * Runs `begin` while the guest's file systems are frozen, and thaws them whatever happens: when it is done, when it
- * fails, and at the latest after {@link MAX_FROZEN_MS}. Without an agent that answers, `begin` runs all the same, with
- * a warning: the backup is then what a power cut would leave.
+ * fails, at the latest after {@link MAX_FROZEN_MS}, and by the watchdog when this process dies or hangs. Without an
+ * agent that answers, `begin` runs all the same, with a warning: the backup is then what a power cut would leave.
  *
- * @param agent freezes; @param second another connection, which can thaw while `begin` blocks the first
- * @returns whether the file systems were frozen all the time that `begin` took
+ * @param agent freezes
  */
 export async function whileFrozen(
   agent: GuestAgent,
-  second: GuestAgent,
   uuid: string,
   begin: () => Promise<void>,
-  options: { mountpoints?: readonly string[]; tell: BackupListener },
-): Promise<boolean> {
-  // Where there is no agent, freeze says so.
-  await agent.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
-  try {
-    return await freezeAround(agent, second, uuid, begin, options);
-  } finally {
-    await agent.setAgentTimeout(uuid, NO_TIMEOUT).catch(() => undefined);
-  }
-}
-
-/** Thaws a guest that a run may have left frozen which could not end in good order; nothing happens to one that is not. */
-export async function thawAfterwards(agent: GuestAgent, uuid: string): Promise<void> {
-  await agent.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
-  await agent.thaw(uuid).catch(() => undefined);
-  await agent.setAgentTimeout(uuid, NO_TIMEOUT).catch(() => undefined);
-}
-
-async function freezeAround(
-  agent: GuestAgent,
-  second: GuestAgent,
-  uuid: string,
-  begin: () => Promise<void>,
-  { mountpoints, tell }: { mountpoints?: readonly string[]; tell: BackupListener },
-): Promise<boolean> {
-  try {
-    const count = await agent.freeze(uuid, mountpoints);
-    tell({ type: 'info', message: `froze ${count} file systems of the guest` });
-  } catch (error) {
-    // A freeze that fails half-way may have frozen some: thaw is harmless where nothing is.
-    await second.thaw(uuid).catch(() => undefined);
-    const why = error instanceof Error ? error.message : String(error);
-    tell({ type: 'warning', message: `the guest's file systems are not frozen: ${why}` });
-    await begin();
-    return false;
-  }
+  { thaw, watchdog, mountpoints, tell }: FreezeOptions,
+): Promise<FreezeOutcome> {
+  await watchdog.arm();
   const since = performance.now();
+  const owed = new OwedThaw(thaw, watchdog);
   let late = false;
-  let thawing: Promise<void> | undefined;
-  const thaw = (): Promise<void> => {
-    thawing ??= thawPersistently(second, uuid);
-    return thawing;
-  };
   const timer = setTimeout(() => {
     late = true;
-    thaw().catch(() => undefined);
+    owed.settle().catch(() => undefined);
   }, MAX_FROZEN_MS);
+  try {
+    const fileSystems = await agent.freeze(uuid, mountpoints);
+    tell({ type: 'frozen', fileSystems });
+  } catch (error) {
+    clearTimeout(timer);
+    const answers = await afterFailedFreeze(error, owed, tell);
+    await begin();
+    return { frozen: false, answers };
+  }
   try {
     await begin();
   } finally {
     clearTimeout(timer);
-    await thaw();
+    await owed.settle();
   }
-  tell({ type: 'info', message: `thawed the guest after ${Math.round(performance.now() - since)} ms` });
+  tell({ type: 'thawed', frozenMs: Math.round(performance.now() - since) });
   if (late)
     tell({ type: 'warning', message: `the guest was thawed after ${MAX_FROZEN_MS} ms, before the job had begun` });
-  return !late;
+  return { frozen: !late, answers: true };
 }
 
-async function thawPersistently(agent: GuestAgent, uuid: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await agent.thaw(uuid);
-      return;
-    } catch (error) {
-      if (attempt === 3) throw error;
+/** A freeze that fails half-way may have frozen some file systems: a thaw does no harm where nothing is frozen. */
+async function afterFailedFreeze(error: unknown, owed: OwedThaw, tell: BackupListener): Promise<boolean> {
+  const why = error instanceof Error ? error.message : String(error);
+  tell({ type: 'warning', message: `the guest's file systems are not frozen: ${why}` });
+  const code = error instanceof LibvirtError ? error.code : '';
+  // Nothing was sent to an agent that is not there or was silent before.
+  const unsent = ['AGENT_UNRESPONSIVE', 'ARGUMENT_UNSUPPORTED', 'OPERATION_INVALID'].includes(code);
+  if (unsent) await owed.drop();
+  else
+    await owed.settle().catch(() => {
+      tell({
+        type: 'warning',
+        message:
+          'the guest does not answer; should it freeze its file systems when it goes on, a watchdog thaws them, for ten ' +
+          'minutes; later: virsh domfsthaw',
+      });
+    });
+  return code === 'AGENT_COMMAND_FAILED' || code === 'INTERNAL_ERROR';
+}
+
+/** The one thaw that a freeze makes due. */
+class OwedThaw {
+  readonly #thaw: () => Promise<unknown>;
+  readonly #watchdog: Watchdog;
+  #settled: Promise<void> | undefined;
+
+  constructor(thaw: () => Promise<unknown>, watchdog: Watchdog) {
+    this.#thaw = thaw;
+    this.#watchdog = watchdog;
+  }
+
+  /** Nothing is frozen. */
+  drop(): Promise<void> {
+    this.#settled ??= this.#watchdog.disarm();
+    return this.#settled;
+  }
+
+  /** Thaws, once; the watchdog goes on trying when that fails. */
+  settle(): Promise<void> {
+    this.#settled ??= this.#thawPersistently();
+    return this.#settled;
+  }
+
+  async #thawPersistently(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#thaw();
+        break;
+      } catch (error) {
+        if (attempt < THAW_ATTEMPTS) continue;
+        await this.#watchdog.handOver();
+        throw error;
+      }
     }
+    await this.#watchdog.disarm();
   }
 }

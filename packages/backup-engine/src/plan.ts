@@ -1,5 +1,7 @@
 import type { BackupSet, DomainIdentity } from '@virtnbd/backup-set';
 import type { DiskDescription } from '@virtnbd/libvirt-ops';
+import type { AgentState } from './agent-timeout.ts';
+import type { BesidePlan } from './beside-plan.ts';
 import type { BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import type { SavedDisk } from './disks.ts';
@@ -25,6 +27,8 @@ export interface RunPlan {
   /** All disks of the VM. */
   readonly allDisks: readonly DiskDescription[];
   readonly domainXml: string;
+  readonly beside: BesidePlan;
+  readonly agent: AgentState;
 }
 
 /** The part of a folder's state that a plan goes by. */

@@ -3,6 +3,7 @@ import { domainXmlName, imageInfoName, type ManifestDisk, type SetTransaction } 
 import { removeChain, removeStrayBitmaps } from '@virtnbd/checkpoint-store';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { beginJob, rehearseJob } from './begin-job.ts';
+import { saveBeside } from './beside.ts';
 import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
 import { buffersFor } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
@@ -13,9 +14,10 @@ import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
 import { saveDisk } from './save-disk.ts';
 import { serveImages } from './serve-images.ts';
+import type { StartingWatchdog } from './watchdog.ts';
 
-/** What a transaction works with. */
-export interface TransactionTools {
+/** What a run works with. */
+export interface RunTools {
   readonly context: BackupContext;
   readonly libvirt: LibvirtConnection;
   /** A connection that is free while a call blocks the first. */
@@ -26,6 +28,11 @@ export interface TransactionTools {
   onLibvirt<T>(call: (connection: LibvirtConnection) => Promise<T>): Promise<T>;
 }
 
+/** What a transaction works with. */
+export interface TransactionTools extends RunTools {
+  readonly watchdog: StartingWatchdog;
+}
+
 /** The steps of one run, each of which leaves the world as transaction.ts says. */
 export class PointRun {
   readonly #tools: TransactionTools;
@@ -34,6 +41,7 @@ export class PointRun {
   readonly #transaction: SetTransaction;
   readonly #job: JobPaths;
   #exports: DiskExports | undefined;
+  #agentAnswers = false;
   #committing = false;
   #created = new Date();
 
@@ -89,6 +97,9 @@ export class PointRun {
             onMoment: () => {
               this.#created = new Date();
             },
+            onAgent: () => {
+              this.#agentAnswers = true;
+            },
           });
     this.step('job-begun');
   }
@@ -106,15 +117,29 @@ export class PointRun {
   }
 
   async copy(): Promise<BackupResult['disks']> {
-    const { context, tell, signal } = this.#tools;
+    this.step('copying');
+    // One part that fails ends the point, so it ends the others, too.
+    const failure = new AbortController();
+    const signal = AbortSignal.any([this.#tools.signal, failure.signal]);
+    const disks = this.#saveDisks(signal);
+    // Through a pipe the files come one after the other.
+    const before = this.#tools.context.pipe === undefined ? Promise.resolve() : disks;
+    const parts = [disks, before.then(() => this.#saveBeside(signal))];
+    for (const part of parts) part.catch((error: unknown) => failure.abort(error));
+    await Promise.allSettled(parts);
+    if (failure.signal.aborted) throw failure.signal.reason;
+    this.step('copied');
+    return await disks;
+  }
+
+  async #saveDisks(signal: AbortSignal): Promise<BackupResult['disks']> {
+    const { context, tell } = this.#tools;
     const { compress } = this.#request;
     const workers = context.pipe === undefined ? (this.#request.workers ?? MAX_WORKERS) : 1;
     const exports = this.#exports;
     if (exports === undefined) throw new Error('copy comes after open');
-    this.step('copying');
-    // One disk that fails ends the point, so it ends the other disks' copies too.
     const failure = new AbortController();
-    const disks = await eachLimited(this.#plan.disks, workers, async (disk) => {
+    return await eachLimited(this.#plan.disks, workers, async (disk) => {
       try {
         return await saveDisk(this.#transaction, disk, {
           exports,
@@ -130,9 +155,20 @@ export class PointRun {
         throw error;
       }
     });
+  }
+
+  async #saveBeside(signal: AbortSignal): Promise<void> {
+    const { context, libvirt, tell } = this.#tools;
     await this.#writeConfiguration();
-    this.step('copied');
-    return disks;
+    await saveBeside({
+      hypervisor: context.hypervisor,
+      libvirt,
+      transaction: this.#transaction,
+      plan: this.#plan,
+      agentAnswers: this.#agentAnswers,
+      tell,
+      signal,
+    });
   }
 
   async commit(): Promise<void> {

@@ -1,7 +1,9 @@
 import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/backup-set';
 import { type CheckpointPlan, checkpointName, ownNumber } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
-import { type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
+import { type DomainDescription, type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
+import { type AgentState, readAgentTimeout } from './agent-timeout.ts';
+import { planBeside } from './beside-plan.ts';
 import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
 import { type FoundDisk, planDisks } from './disk-plan.ts';
@@ -67,13 +69,26 @@ export async function prepare(
     taken: new Set(set.points.flatMap((known) => known.disks.map(({ file }) => file))),
   });
   for (const message of warnings) tell({ type: 'warning', message });
+  const autostart = await libvirt.autostart(domain.uuid);
+  const question = { description, uuid: domain.uuid, state, point, uri: libvirt.uri, autostart };
   return {
     ...{ level, domain, state, point, disks, domainXml },
     checkpoint: checkpoints.create,
     parent: parent?.id ?? null,
     superseded: checkpoints.remove,
     allDisks: description.disks,
+    beside: await planBeside(hypervisor, question, tell),
+    agent: await agentState(hypervisor, description, domain),
   };
+}
+
+async function agentState(
+  hypervisor: Host,
+  { guestAgent, guestAgentConnected }: DomainDescription,
+  domain: DomainIdentity,
+): Promise<AgentState> {
+  if (!guestAgent || guestAgentConnected === false) return { reachable: false, timeout: null };
+  return { reachable: true, timeout: await readAgentTimeout(hypervisor, domain, process.env) };
 }
 
 function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {

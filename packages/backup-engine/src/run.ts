@@ -1,10 +1,10 @@
 import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
 import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
 import type { BackupListener, BackupStep } from './events.ts';
-import { thawAfterwards } from './frozen.ts';
-import type { TransactionTools } from './point-run.ts';
+import type { RunTools } from './point-run.ts';
 import { prepare } from './prepare.ts';
 import { settle } from './recovery.ts';
+import { thawAfterwards } from './thaw-afterwards.ts';
 import { makePoint } from './transaction.ts';
 
 /**
@@ -35,7 +35,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   step('locked');
   const uncommitted: string[] = [];
   for (const recovery of await recover(host, request.folder)) {
-    if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid);
+    if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid, { timeout: null });
     const waiting = await settle(hypervisor, libvirt, recovery);
     tell({ type: 'warning', message: recoveryNote(recovery) });
     if (waiting !== null) uncommitted.push(waiting);
@@ -47,7 +47,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
   const plan = await prepare(context, libvirt, situation, request, { tell, signal });
   step('planned');
-  const onLibvirt: TransactionTools['onLibvirt'] = async (call) => {
+  const onLibvirt: RunTools['onLibvirt'] = async (call) => {
     try {
       return await call(second);
     } catch (error) {

@@ -21,16 +21,19 @@ import {
   SetTransaction,
 } from '@virtnbd/backup-set';
 import { rollBack } from '@virtnbd/checkpoint-store';
+import { besideNames } from './beside.ts';
 import type { BackupRequest, BackupResult } from './context.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import { jobPaths, jobTraces } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
-import { PointRun, type TransactionTools } from './point-run.ts';
+import { PointRun, type RunTools } from './point-run.ts';
 import { settle } from './recovery.ts';
+import { StartingWatchdog } from './watchdog.ts';
 
 /** Makes the restore point that `plan` describes. Either it is committed, or nothing of it is left. */
-export async function makePoint(tools: TransactionTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {
+export async function makePoint(tools: RunTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {
   const { context } = tools;
+  await using watchdog = new StartingWatchdog(tools.libvirt.address(), plan);
   const job = await jobPaths(context, request, plan);
   const transaction = await SetTransaction.begin(
     context.host,
@@ -47,7 +50,7 @@ export async function makePoint(tools: TransactionTools, request: BackupRequest,
     },
     { ...(context.pipe && { pipe: context.pipe }), signal: tools.signal },
   );
-  const run = new PointRun(tools, request, plan, transaction, job);
+  const run = new PointRun({ ...tools, watchdog }, request, plan, transaction, job);
   try {
     run.step('intent-written');
     await run.removeOldChain();
@@ -67,7 +70,7 @@ export async function makePoint(tools: TransactionTools, request: BackupRequest,
  * left to the next run, which finds the intent.
  */
 async function undo(
-  tools: TransactionTools,
+  tools: RunTools,
   plan: RunPlan,
   run: PointRun,
   transaction: SetTransaction,
@@ -108,7 +111,7 @@ async function undo(
 }
 
 /** Without the folder, which would tell; but it was not asked to commit anything yet. */
-async function deleteCheckpoint(tools: TransactionTools, plan: RunPlan, transaction: SetTransaction): Promise<void> {
+async function deleteCheckpoint(tools: RunTools, plan: RunPlan, transaction: SetTransaction): Promise<void> {
   const uncommitted = { name: plan.checkpoint ?? '', description: runDescription(transaction.intent.run) };
   await tools.onLibvirt((connection) => rollBack(connection, plan.domain.uuid, uncommitted));
 }
@@ -120,5 +123,5 @@ function filesOf(plan: RunPlan): string[] {
     ...[file, chunkFileNameOf(file), `${file}${CHKSUM_SUFFIX}`],
     imageInfoName(target, point),
   ];
-  return [...disks.flatMap(ofDisk), domainXmlName(point)];
+  return [...disks.flatMap(ofDisk), domainXmlName(point), ...besideNames(plan)];
 }

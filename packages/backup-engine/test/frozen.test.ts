@@ -1,3 +1,4 @@
+import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { BackupEvent } from '../src/events.ts';
 import { MAX_FROZEN_MS, whileFrozen } from '../src/frozen.ts';
@@ -14,69 +15,95 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** An agent that keeps the order of its calls; `thawFails` of its first thaws fail. */
-function agent(log: string[], options: { freezeFails?: boolean; thawFails?: number } = {}) {
+/** An agent and a watchdog that keep the order of their calls; `thawFails` of its first thaws fail. */
+function guest(log: string[], options: { freezeFails?: string; thawFails?: number } = {}) {
   let failing = options.thawFails ?? 0;
+  const note = (word: string) => async () => void log.push(word);
   return {
-    async freeze() {
-      log.push('freeze');
-      if (options.freezeFails) throw new Error('agent is not connected');
-      return 2;
+    agent: {
+      async freeze() {
+        log.push('freeze');
+        if (options.freezeFails !== undefined) throw new LibvirtError(options.freezeFails, 'the agent does not freeze');
+        return 2;
+      },
+      thaw: () => Promise.reject(new Error('by its own connection')),
     },
-    async setAgentTimeout() {},
-    async thaw() {
-      log.push('thaw');
-      if (failing-- > 0) throw new Error('agent is busy');
-      return 2;
+    freezing: {
+      async thaw() {
+        log.push('thaw');
+        if (failing-- > 0) throw new Error('agent is busy');
+      },
+      watchdog: { arm: note('arm'), disarm: note('disarm'), handOver: note('hand over') },
+      tell,
     },
   };
 }
 
-test('the job begins between freeze and thaw', async () => {
+test('the job begins between freeze and thaw, and the watchdog watches all the time', async () => {
   const log: string[] = [];
-  const one = agent(log);
-  const frozen = await whileFrozen(one, one, 'uuid', async () => void log.push('begin'), { tell });
-  expect(frozen).toBe(true);
-  expect(log).toEqual(['freeze', 'begin', 'thaw']);
+  const { agent, freezing } = guest(log);
+  const outcome = await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
+  expect(outcome).toEqual({ frozen: true, answers: true });
+  expect(log).toEqual(['arm', 'freeze', 'begin', 'thaw', 'disarm']);
+  expect(events.at(-1)).toEqual({ type: 'thawed', frozenMs: expect.any(Number) });
 });
 
 test('the guest is thawed when the job does not begin', async () => {
   const log: string[] = [];
-  const one = agent(log);
-  const beginning = whileFrozen(one, one, 'uuid', () => Promise.reject(new Error('no job')), { tell });
-  await expect(beginning).rejects.toThrow('no job');
-  expect(log).toEqual(['freeze', 'thaw']);
+  const { agent, freezing } = guest(log);
+  await expect(whileFrozen(agent, 'uuid', () => Promise.reject(new Error('no job')), freezing)).rejects.toThrow(
+    'no job',
+  );
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'disarm']);
 });
 
-test('without an agent the job begins all the same, with a warning, and thaws what a failed freeze may have frozen', async () => {
+test('a freeze that fails half-way is thawed, and the job begins all the same, with a warning', async () => {
   const log: string[] = [];
-  const one = agent(log, { freezeFails: true });
-  const frozen = await whileFrozen(one, one, 'uuid', async () => void log.push('begin'), { tell });
-  expect(frozen).toBe(false);
-  expect(log).toEqual(['freeze', 'thaw', 'begin']);
+  const { agent, freezing } = guest(log, { freezeFails: 'INTERNAL_ERROR' });
+  const outcome = await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
+  expect(outcome).toEqual({ frozen: false, answers: true });
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'disarm', 'begin']);
   expect(events).toContainEqual(expect.objectContaining({ type: 'warning' }));
+});
+
+test('an agent that was silent before the freeze is not asked to thaw', async () => {
+  const log: string[] = [];
+  const { agent, freezing } = guest(log, { freezeFails: 'AGENT_UNRESPONSIVE' });
+  const outcome = await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
+  expect(outcome).toEqual({ frozen: false, answers: false });
+  expect(log).toEqual(['arm', 'freeze', 'disarm', 'begin']);
+});
+
+test('a freeze without an answer may still happen: where no thaw gets through, the watchdog goes on', async () => {
+  const log: string[] = [];
+  const { agent, freezing } = guest(log, { freezeFails: 'AGENT_COMMAND_TIMEOUT', thawFails: 9 });
+  await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'thaw', 'thaw', 'hand over', 'begin']);
+  expect(events).toContainEqual({ type: 'warning', message: expect.stringContaining('virsh domfsthaw') });
 });
 
 test('a thaw that fails is tried again', async () => {
   const log: string[] = [];
-  const one = agent(log, { thawFails: 2 });
-  await whileFrozen(one, one, 'uuid', async () => undefined, { tell });
-  expect(log).toEqual(['freeze', 'thaw', 'thaw', 'thaw']);
+  const { agent, freezing } = guest(log, { thawFails: 2 });
+  await whileFrozen(agent, 'uuid', async () => undefined, freezing);
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'thaw', 'thaw', 'disarm']);
 });
 
-test('a guest that cannot be thawed is an error', async () => {
-  const one = agent([], { thawFails: 9 });
-  await expect(whileFrozen(one, one, 'uuid', async () => undefined, { tell })).rejects.toThrow('agent is busy');
+test('a guest that cannot be thawed is an error, and the watchdog goes on', async () => {
+  const log: string[] = [];
+  const { agent, freezing } = guest(log, { thawFails: 9 });
+  await expect(whileFrozen(agent, 'uuid', async () => undefined, freezing)).rejects.toThrow('agent is busy');
+  expect(log.at(-1)).toBe('hand over');
 });
 
 test('a job that does not begin in time leaves the guest frozen no longer than the maximum', async () => {
   vi.useFakeTimers();
   const log: string[] = [];
-  const one = agent(log);
+  const { agent, freezing } = guest(log);
   const begun = Promise.withResolvers<void>();
-  const frozen = whileFrozen(one, one, 'uuid', () => begun.promise, { tell });
+  const frozen = whileFrozen(agent, 'uuid', () => begun.promise, freezing);
   await vi.advanceTimersByTimeAsync(MAX_FROZEN_MS + 1);
-  expect(log).toEqual(['freeze', 'thaw']);
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'disarm']);
   begun.resolve();
-  expect(await frozen).toBe(false);
+  expect(await frozen).toMatchObject({ frozen: false });
 });

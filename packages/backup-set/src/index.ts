@@ -54,10 +54,12 @@ export {
   recoveryKeyName,
   SET_LOCK_NAME,
   type SetFile,
+  tpmStateName,
   verdictName,
   vmLockName,
 } from './names.ts';
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
+export type { Proof } from './proof.ts';
 export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from './recover.ts';
 export { BackupSet } from './set.ts';
 export { readHeaderKeys } from './stream-header.ts';

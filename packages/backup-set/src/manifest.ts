@@ -11,6 +11,7 @@ import {
   type Level,
   parseFileName,
 } from './names.ts';
+import { type Proof, readProof } from './proof.ts';
 
 /** A checkpoint is known by both: names are used again by every new chain. */
 export interface CheckpointIdentity {
@@ -47,6 +48,8 @@ export interface Manifest {
   run?: string;
   disks: readonly ManifestDisk[];
   files: readonly ManifestFile[];
+  /** That the restored view of the point was compared with the VM's disks while the run could still read them. */
+  proof?: Proof;
   /** Raw images that lay in the folder before our first point: they have no header and no manifest of their own. */
   adopted?: readonly AdoptedFile[];
 }
@@ -81,6 +84,7 @@ export const FILE_ROLES = [
   'autostart',
   'guest-info',
   'recovery-key',
+  'tpm-state',
 ] as const;
 export type FileRole = (typeof FILE_ROLES)[number];
 
@@ -149,13 +153,14 @@ const KEYS = 'format version point level created writer domain checkpoint parent
 );
 
 function readManifest(value: JsonValue): Manifest {
-  const fields = value.object(KEYS, ['adopted', 'run']);
+  const fields = value.object(KEYS, ['adopted', 'run', 'proof']);
   fields.get('format').oneOf([FORMAT]);
   if (fields.get('version').count() !== VERSION) {
     throw new JsonShapeError(`it is of version ${fields.get('version').count()}, and only ${VERSION} is known here`);
   }
   const adopted = fields.optional('adopted', (list) => list.list(MAX_DISKS, readAdopted));
   const run = fields.optional('run', (id) => id.match(RUN, '32 hex digits'));
+  const proof = fields.optional('proof', readProof);
   return {
     point: readPoint(fields.get('point')),
     level: fields.get('level').oneOf(LEVELS),
@@ -169,6 +174,7 @@ function readManifest(value: JsonValue): Manifest {
     files: fields.get('files').list(MAX_FILES, readFile),
     ...(adopted === undefined ? {} : { adopted }),
     ...(run === undefined ? {} : { run }),
+    ...(proof === undefined ? {} : { proof }),
   };
 }
 

@@ -10,6 +10,7 @@ import { BackupSetError } from './errors.ts';
  *     D.full.chunks D.copy.chunks D.inc.CPT.chunks D.diff.UNIXTIME.chunks    checksums of the chunks (ours)
  *     DOMAIN.cpt    vmconfig.….xml    D.….qcow.json    backup.LEVEL.MMDDYYYYhhmmss.log
  *     autostart.…   osinfo.…   bitlocker.recovery.key.VOL.…   BASENAME.… (boot files)
+ *     tpmstate.….tar                                      state of an emulated TPM (ours)
  *     ….manifest.json   ….verdict.json   ….intent.json   virtnbd.lock   virtnbd.vm.UUID.lock    (ours)
  *     CPT.checkpoint.xml.partial                          a checkpoint's XML on its way to checkpoints/ (ours)
  *
@@ -24,7 +25,7 @@ export type SetFile =
       partial: boolean;
     }
   | { kind: 'domain-xml' | 'manifest' | 'verdict' | 'intent'; ident: string; partial: boolean }
-  | { kind: 'autostart' | 'guest-info' | 'checkpoint-xml'; ident: string; partial: boolean }
+  | { kind: 'autostart' | 'guest-info' | 'tpm-state' | 'checkpoint-xml'; ident: string; partial: boolean }
   | { kind: 'image-info'; disk: string; ident: string; partial: boolean }
   | { kind: 'recovery-key'; volume: string; ident: string; partial: boolean }
   | { kind: 'boot'; base: string; ident: string; partial: boolean }
@@ -140,6 +141,7 @@ export const verdictName = (point: string): string => `${checkedIdent(point)}.ve
 export const domainXmlName = (ident: string): string => `vmconfig.${checkedIdent(ident)}.xml`;
 export const autostartName = (ident: string): string => `autostart.${checkedIdent(ident)}`;
 export const guestInfoName = (ident: string): string => `osinfo.${checkedIdent(ident)}`;
+export const tpmStateName = (ident: string): string => `tpmstate.${checkedIdent(ident)}.tar`;
 export const stagedCheckpointName = (checkpoint: string): string => `${checkedIdent(checkpoint)}.checkpoint.xml`;
 export const checkpointListName = (domain: string): string => assertSafeName(`${domain}.cpt`);
 export const vmLockName = (uuid: string): string => assertSafeName(`virtnbd.vm.${uuid}.lock`);
@@ -220,6 +222,8 @@ function parseNamed(name: string, partial: boolean): SetFile | null {
   if (image?.[1] !== undefined && image[2] !== undefined && isDiskName(image[1]) && isPointId(image[2])) {
     return { kind: 'image-info', disk: image[1], ident: image[2], partial };
   }
+  const tpm = /^tpmstate\.(.+)\.tar$/.exec(name)?.[1];
+  if (tpm !== undefined && isPointId(tpm)) return { kind: 'tpm-state', ident: tpm, partial };
   const log = /^backup\.([a-z]+)\.(\d{14})\.log$/.exec(name);
   if (log?.[1] !== undefined && log[2] !== undefined) return { kind: 'log', level: log[1], stamp: log[2], partial };
   const domain = /^(.+)\.cpt$/s.exec(name)?.[1];

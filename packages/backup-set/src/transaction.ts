@@ -23,6 +23,7 @@ import {
 } from './names.ts';
 import { withManifest } from './piped-points.ts';
 import { FolderOutput, type PointOutput } from './point-output.ts';
+import type { Proof } from './proof.ts';
 import { finishFiles, type Recovery, settleIntent } from './recover.ts';
 import { BackupSet } from './set.ts';
 import { requireAbsent, type TransactionPlan, toIntent, withPartial } from './transaction-plan.ts';
@@ -42,6 +43,7 @@ export interface CommitInput {
   /** When the point was taken. */
   created: Date;
   disks: readonly ManifestDisk[];
+  proof?: Proof;
 }
 
 export interface TransactionOptions {
@@ -158,6 +160,25 @@ export class SetTransaction {
     this.#entries.set(name, { name, role, size: bytes.length, sha256: sha256Of(bytes) });
   }
 
+  /** As writeSmall, for a file that may be large: a kernel's initial file system, for instance. */
+  async writeCopy(
+    name: string,
+    role: Exclude<FileRole, 'stream' | 'raw' | 'checkpoint-xml'>,
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    await this.#announce([name]);
+    this.#made.add(name);
+    const hash = createHash('sha256');
+    let size = 0;
+    await using file = await this.#output.create(name);
+    for await (const piece of content) {
+      hash.update(piece);
+      size += piece.length;
+      await file.write([piece]);
+    }
+    this.#entries.set(name, { name, role, size, sha256: hash.digest('hex') });
+  }
+
   /** Records which checkpoint the job made: first its identity, for a roll-back, then its XML. */
   async setCheckpoint(checkpoint: { creationTime: number; xml: string }): Promise<void> {
     this.#require('open');
@@ -197,9 +218,9 @@ export class SetTransaction {
    * Puts the manifest in place: from then on the point exists. When it rejects, whether it does is not known;
    * `rollBack` finds out.
    */
-  async commit({ created, disks }: CommitInput): Promise<Manifest> {
+  async commit({ created, disks, proof }: CommitInput): Promise<Manifest> {
     this.#require('sealed');
-    const manifest = this.#toManifest(created, disks);
+    const manifest = this.#toManifest(created, disks, proof);
     const bytes = encodeManifest(manifest);
     const { checkpoint } = this.#intent;
     if (!this.#output.inFolder && checkpoint !== null) await this.#addManifest(checkpoint, manifest);
@@ -286,7 +307,7 @@ export class SetTransaction {
     throw new BackupSetError('STATE', text, { point: this.#intent.point });
   }
 
-  #toManifest(created: Date, disks: readonly ManifestDisk[]): Manifest {
+  #toManifest(created: Date, disks: readonly ManifestDisk[], proof: Proof | undefined): Manifest {
     const { point, level, domain, checkpoint, checkpointTime, parent, parentCheckpoint, adopted } = this.#intent;
     if (checkpoint !== null && checkpointTime === null) {
       throw new BackupSetError('STATE', `The checkpoint ${checkpoint} was not recorded.`, { point });
@@ -304,6 +325,7 @@ export class SetTransaction {
       files: [...this.#entries.values()],
       ...(adopted.length === 0 ? {} : { adopted }),
       run: this.#intent.run,
+      ...(proof === undefined ? {} : { proof }),
     };
   }
 }

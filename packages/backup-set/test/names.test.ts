@@ -48,6 +48,7 @@ describe('file names', () => {
     ['vda.1795421522.qcow.json', { kind: 'image-info', disk: 'vda', ident: '1795421522', partial: false }],
     ['OVMF_VARS.fd.virtnbdbackup.3', { kind: 'boot', base: 'OVMF_VARS.fd', ident: 'virtnbdbackup.3', partial: false }],
     ['autostart.virtnbdbackup.3', { kind: 'autostart', ident: 'virtnbdbackup.3', partial: false }],
+    ['tpmstate.virtnbdbackup.3.tar', { kind: 'tpm-state', ident: 'virtnbdbackup.3', partial: false }],
     ['osinfo.copy', { kind: 'guest-info', ident: 'copy', partial: false }],
     ['bitlocker.recovery.key.C.copy', { kind: 'recovery-key', volume: 'C', ident: 'copy', partial: false }],
     ['backup.full.11232026100000.log', { kind: 'log', level: 'full', stamp: '11232026100000', partial: false }],

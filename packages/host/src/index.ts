@@ -1,4 +1,5 @@
 export { isTemporaryName } from './atomic-write.ts';
+export { type Companion, startCompanion } from './companion.ts';
 export { HostError, type HostErrorCode, type HostErrorFields } from './errors.ts';
 export type {
   ByteSink,
@@ -17,5 +18,6 @@ export type {
   StartOptions,
   WaitForSocketOptions,
 } from './host.ts';
+export { linesOf } from './lines.ts';
 export { LocalHost } from './local-host.ts';
 export { openStandardOutput } from './standard-output.ts';

@@ -2,12 +2,13 @@ import { BlockJobs } from './block-jobs.ts';
 import type { CheckpointXmlOptions, CreateCheckpointOptions, DeleteCheckpointOptions } from './calls/checkpoints.ts';
 import type { OpenRequest, Versions } from './calls/connect.ts';
 import type { CreateDomainOptions, DomainInfo, DomainXmlOptions } from './calls/domains.ts';
+import type { GuestInfo } from './calls/guest.ts';
 import type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
 import type { Screenshot } from './calls/screen.ts';
 import { connectError } from './connect-error.ts';
 import { LibvirtError, OwnErrorCode } from './errors.ts';
 import { runningBackup, waitForJobEnd } from './job-end.ts';
-import type { AbortJobOptions, CheckpointInfo, OpenOptions } from './options.ts';
+import type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 import { WorkerThread } from './worker-thread.ts';
 import { parseCheckpoint } from './xml/checkpoint.ts';
 
@@ -27,10 +28,12 @@ export class LibvirtConnection implements AsyncDisposable {
   readonly lost: AbortSignal;
   readonly blockJobs: BlockJobs;
   readonly #thread: WorkerThread;
+  readonly #auth: OpenOptions['auth'];
   #closing: Promise<void> | undefined;
 
-  private constructor(uri: string, thread: WorkerThread, lost: AbortSignal) {
-    this.uri = uri;
+  private constructor(address: ConnectionAddress, thread: WorkerThread, lost: AbortSignal) {
+    this.uri = address.uri;
+    this.#auth = address.auth;
     this.#thread = thread;
     this.blockJobs = new BlockJobs(thread);
     this.lost = lost;
@@ -54,7 +57,7 @@ export class LibvirtConnection implements AsyncDisposable {
       const request: OpenRequest = { uri, readOnly, ...(auth === undefined ? {} : { credentials: auth }) };
       await thread.call('open', request);
       signal?.throwIfAborted();
-      return new LibvirtConnection(uri, thread, lost.signal);
+      return new LibvirtConnection({ uri, ...(auth && { auth }) }, thread, lost.signal);
     } catch (error) {
       thread.kill(error);
       throw signal?.aborted ? signal.reason : connectError(uri, error);
@@ -62,6 +65,11 @@ export class LibvirtConnection implements AsyncDisposable {
       clearTimeout(timer);
       signal?.removeEventListener('abort', giveUp);
     }
+  }
+
+  /** How to open another connection like this one, in another process for instance; it may hold a password. */
+  address(): ConnectionAddress {
+    return { uri: this.uri, ...(this.#auth && { auth: this.#auth }) };
   }
 
   /** Versions as major × 1 000 000 + minor × 1000 + release: of the daemon, the hypervisor and the client library. */
@@ -130,6 +138,11 @@ export class LibvirtConnection implements AsyncDisposable {
       if (none) return null; // NO_SUPPORT: a libvirt without pools, or older than the question
       throw error;
     }
+  }
+
+  /** Whether the domain starts with its host; a transient one never does. */
+  autostart(uuid: string): Promise<boolean> {
+    return this.#thread.call('autostart', uuid);
   }
 
   /** Pauses the domain's processors. */
@@ -250,6 +263,28 @@ export class LibvirtConnection implements AsyncDisposable {
    */
   async setAgentTimeout(uuid: string, seconds: number): Promise<void> {
     await this.#thread.call('setAgentTimeout', uuid, seconds);
+  }
+
+  /**
+   * What the guest's agent tells of its system, users, file systems and interfaces; what it cannot tell is left out.
+   *
+   * @throws LibvirtError AGENT_UNRESPONSIVE, OPERATION_INVALID; ARGUMENT_UNSUPPORTED when no agent is configured
+   */
+  guestInfo(uuid: string): Promise<GuestInfo> {
+    return this.#thread.call('guestInfo', uuid);
+  }
+
+  /**
+   * Makes a call of the guest agent's own protocol. libvirt then marks the domain as one that it does not know all of
+   * (`tainted: custom-ga-command` in its log).
+   *
+   * @param command JSON, `{"execute": …}`
+   * @param seconds how long to wait for the answer
+   * @returns the answer's JSON, `{"return": …}`
+   * @throws LibvirtError AGENT_UNRESPONSIVE, AGENT_COMMAND_TIMEOUT; INTERNAL_ERROR when the agent refuses the command
+   */
+  agentCommand(uuid: string, command: string, seconds: number): Promise<string> {
+    return this.#thread.call('agentCommand', uuid, command, seconds);
   }
 
   /**

@@ -7,11 +7,12 @@ export type {
 } from './calls/checkpoints.ts';
 export type { Versions } from './calls/connect.ts';
 export type { CreateDomainOptions, DomainInfo, DomainState, DomainXmlOptions } from './calls/domains.ts';
+export type { GuestInfo } from './calls/guest.ts';
 export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
 export type { Screenshot } from './calls/screen.ts';
 export { LibvirtConnection } from './connection.ts';
 export { LibvirtError, OwnErrorCode } from './errors.ts';
-export type { AbortJobOptions, CheckpointInfo, OpenOptions } from './options.ts';
+export type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 export {
   type BackupDisk,
   type BackupJobDescription,

@@ -8,6 +8,12 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a connection was opened with. Plain data: it can be sent to another process. */
+export interface ConnectionAddress {
+  readonly uri: string;
+  readonly auth?: NonNullable<OpenOptions['auth']>;
+}
+
 export interface AbortJobOptions {
   /** Milliseconds to wait for the job's end, default 30 000. */
   readonly timeoutMs?: number;

@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import {
   makeImage,
   run as runProgram,
@@ -10,6 +14,9 @@ import {
 } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 import { start, succeed } from '../src/commands.ts';
+
+const execute = promisify(execFile);
+const driver = fileURLToPath(new URL('../src/run-and-die.ts', import.meta.url));
 
 /** A libvirt with a VM whose guest runs its agent and has an ext4 file system mounted at /mnt. */
 async function withGuest(body: (vm: TestVm, env: NodeJS.ProcessEnv, work: TempFolder) => Promise<void>): Promise<void> {
@@ -41,6 +48,27 @@ test("a file that the guest has just written is in the backup, by the freeze; th
     const raw = join(work.path, 'restored.raw');
     await runProgram('qemu-img', ['convert', '-O', 'raw', join(target, 'guest.qcow2'), raw]);
     expect((await runProgram('debugfs', ['-R', 'cat news', raw])).stdout).toContain('written just now');
+  });
+});
+
+/** Processes of ours that run in this test's home: whatever they are called. */
+async function processesOf(work: TempFolder): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const environments = pids.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''));
+  const found = await Promise.all(environments);
+  return pids.filter((_pid, index) => found[index]?.split('\0').includes(`HOME=${work.path}`));
+}
+
+test('a run that is killed between freeze and thaw leaves the guest thawed, by its watchdog, which ends', async () => {
+  await withGuest(async (vm, env, work) => {
+    const args = [driver, 'frozen', 'full', vm.name, join(work.path, 'backup'), env.LIBVIRT_DEFAULT_URI ?? ''];
+    const running = execute(process.execPath, args, { env: { ...process.env, ...env } });
+    await expect(running).rejects.toMatchObject({ signal: 'SIGKILL' });
+    await waitFor(async () => (await processesOf(work)).length === 0, { what: 'The end of the watchdog' });
+    expect(await vm.fsFrozen()).toBe(false);
+    const { stderr } = await succeed('virtnbdbackup', argsFor(vm, 'full', work), env);
+    expect(stderr).toMatch(/thawed the guest after \d+ ms/);
+    expect(await processesOf(work)).toEqual([]);
   });
 });
 

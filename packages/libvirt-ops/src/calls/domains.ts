@@ -91,6 +91,14 @@ export function domainCalls(session: Session) {
       );
     },
 
+    autostart(uuid: string): boolean {
+      const autostart: Out<number> = [0];
+      session.withDomain(uuid, (domain) =>
+        session.count('virDomainGetAutostart', libvirt.virDomainGetAutostart(domain, autostart)),
+      );
+      return autostart[0] !== 0;
+    },
+
     suspend(uuid: string): void {
       session.withDomain(uuid, (domain) => session.count('virDomainSuspend', libvirt.virDomainSuspend(domain)));
     },

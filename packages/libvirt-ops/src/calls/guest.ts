@@ -1,5 +1,11 @@
-import type { Out } from '../ffi/signatures.ts';
+import type { Address, Out } from '../ffi/signatures.ts';
+import { readTypedParameters } from '../ffi/typed-parameters.ts';
 import { plain, type Session } from './session.ts';
+
+/** What the agent tells, by libvirt's names: `os.id`, `fs.0.mountpoint` … A count past 2^53 is a bigint. */
+export type GuestInfo = Readonly<Record<string, string | number | bigint | boolean>>;
+
+const ALL_TYPES = 0;
 
 /** What the guest agent does inside the guest. */
 export function guestCalls(session: Session) {
@@ -31,6 +37,27 @@ export function guestCalls(session: Session) {
     setAgentTimeout(uuid: string, seconds: number): void {
       session.withDomain(uuid, (domain) =>
         session.count('virDomainAgentSetResponseTimeout', libvirt.virDomainAgentSetResponseTimeout(domain, seconds, 0)),
+      );
+    },
+
+    guestInfo(uuid: string): GuestInfo {
+      const params: Out<Address | null> = [null];
+      const count: Out<number> = [0];
+      return session.withDomain(uuid, (domain) => {
+        session.count('virDomainGetGuestInfo', libvirt.virDomainGetGuestInfo(domain, ALL_TYPES, params, count, 0));
+        const [address] = params;
+        const values = Object.fromEntries(readTypedParameters(address, count[0]));
+        if (address !== null) libvirt.virTypedParamsFree(address, count[0]);
+        return values;
+      });
+    },
+
+    agentCommand(uuid: string, command: string, seconds: number): string {
+      return session.withDomain(uuid, (domain) =>
+        session.value(
+          'virDomainQemuAgentCommand',
+          libvirt.virDomainQemuAgentCommand(domain, plain(command), seconds, 0),
+        ),
       );
     },
   };

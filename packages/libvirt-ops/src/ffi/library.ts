@@ -1,9 +1,11 @@
 import koffi from 'koffi';
 import { NativeFailure } from './native-failure.ts';
-import { type Address, type LibvirtFunctions, PROTOTYPES } from './signatures.ts';
+import { type Address, type LibvirtFunctions, PROTOTYPES, QEMU_FUNCTIONS } from './signatures.ts';
 
 /** The name that every libvirt since 0.1 has had on Linux. */
 export const LIBRARY_FILE = 'libvirt.so.0';
+/** What is QEMU's alone lies in a library beside it. */
+const QEMU_LIBRARY_FILE = 'libvirt-qemu.so.0';
 
 /**
  * Loads libvirt and binds its functions, each on first use.
@@ -19,7 +21,7 @@ export function loadLibvirt(file: string = LIBRARY_FILE): LibvirtFunctions {
       configurable: true,
       enumerable: true,
       get() {
-        const bound = bind(library, name, prototype);
+        const bound = bind(QEMU_FUNCTIONS.has(name) ? openLibrary(QEMU_LIBRARY_FILE) : library, name, prototype);
         Object.defineProperty(functions, name, { value: bound, enumerable: true });
         return bound;
       },

@@ -95,7 +95,20 @@ export interface LibvirtFunctions {
     nanoseconds: Out<number>,
     flags: number,
   ): number;
+  virDomainGetGuestInfo(
+    domain: DomainHandle,
+    types: number,
+    params: Out<Address | null>,
+    count: Out<number>,
+    flags: number,
+  ): number;
+  virDomainQemuAgentCommand(domain: DomainHandle, command: string, seconds: number, flags: number): string | null;
+
+  virDomainGetAutostart(domain: DomainHandle, autostart: Out<number>): number;
 }
+
+/** Functions that libvirt keeps in a library of their own, libvirt-qemu.so.0. */
+export const QEMU_FUNCTIONS: ReadonlySet<string> = new Set<keyof LibvirtFunctions>(['virDomainQemuAgentCommand']);
 
 /** `str!`: a string that libvirt allocated and the caller frees; koffi copies it, then calls free(). */
 export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
@@ -177,4 +190,10 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
     'int virDomainAgentSetResponseTimeout(void *domain, int seconds, unsigned int flags)',
   virDomainGetTime:
     'int virDomainGetTime(void *domain, _Out_ int64_t *seconds, _Out_ unsigned int *nanoseconds, unsigned int flags)',
+  virDomainGetGuestInfo:
+    'int virDomainGetGuestInfo(void *domain, unsigned int types, _Out_ void **params, _Out_ int *count, unsigned int flags)',
+  virDomainQemuAgentCommand:
+    'str! virDomainQemuAgentCommand(void *domain, const char *command, int seconds, unsigned int flags)',
+
+  virDomainGetAutostart: 'int virDomainGetAutostart(void *domain, _Out_ int *autostart)',
 };

@@ -14,8 +14,12 @@ export interface DomainDescription {
   readonly bootFiles: BootFiles;
   /** It has a channel for the QEMU guest agent (which may not run). */
   readonly guestAgent: boolean;
+  /** Of a running domain: whether something in the guest has opened that channel; null when the XML does not say. */
+  readonly guestAgentConnected: boolean | null;
   /** It has an emulated TPM, whose state lies outside its disks. */
   readonly emulatedTpm: boolean;
+  /** The folder of that state, where the XML names one (libvirt 10.10 and newer); else libvirt has its own place. */
+  readonly tpmStateFolder?: string;
 }
 
 export interface BootFiles {
@@ -54,14 +58,21 @@ export async function parseDomain(xml: string): Promise<DomainDescription> {
   const name = root.textOf('name');
   if (name === undefined || name === '') throw badXml('The domain XML has no <name>');
   const devices = root.child('devices');
+  const agent = devices?.all('channel').find(isAgentChannel);
+  const channelState = agent?.child('target')?.attribute('state');
+  const tpm = devices?.all('tpm').find((device) => device.child('backend')?.attribute('type') === 'emulator');
+  const tpmSource = tpm?.child('backend')?.child('source');
+  const tpmFolder = tpmSource?.attribute('type') === 'dir' ? tpmSource.attribute('path') : undefined;
   return {
     name,
     uuid: root.textOf('uuid') ?? '',
     type: root.attribute('type') ?? '',
     disks: (devices?.all('disk') ?? []).map(describeDisk),
     bootFiles: bootFiles(root.child('os')),
-    guestAgent: (devices?.all('channel') ?? []).some(isAgentChannel),
-    emulatedTpm: (devices?.all('tpm') ?? []).some((tpm) => tpm.child('backend')?.attribute('type') === 'emulator'),
+    guestAgent: agent !== undefined,
+    guestAgentConnected: channelState === undefined ? null : channelState === 'connected',
+    emulatedTpm: tpm !== undefined,
+    ...(tpmFolder !== undefined && { tpmStateFolder: tpmFolder }),
   };
 }
 

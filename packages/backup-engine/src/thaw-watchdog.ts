@@ -1,0 +1,111 @@
+/**
+ * A program of its own: `node thaw-watchdog.js`. It thaws a guest when the run that froze it cannot: because it was
+ * killed, or because it hangs. It ends with the run otherwise, and leaves nothing.
+ *
+ * It speaks lines, one JSON value a line on its input, one word a line on its output:
+ *
+ *     {"watch": WatchOrder}  ▶  connects to libvirt and answers `ready`, or `failed: REASON` and ends
+ *     "armed"                ▶  a freeze is about to be asked for: from now on the end of the input means a thaw
+ *     "thawed"               ▶  the run has thawed the guest
+ *     "owed"                 ▶  the run could not: the watchdog goes on, alone if need be
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { linesOf } from '@virtnbd/host';
+import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { AGENT_TIMEOUT_S } from './agent-timeout.ts';
+import type { WatchOrder } from './watch-order.ts';
+
+/** Milliseconds between two attempts, and for all of them: an agent that hangs may come back. */
+const RETRY_MS = 1_000;
+const PATIENCE_MS = 10 * 60_000;
+
+class ThawWatchdog {
+  readonly #order: WatchOrder;
+  #connection: LibvirtConnection;
+  #deadline: NodeJS.Timeout | undefined;
+  #thawing: Promise<void> | undefined;
+  #owed = false;
+
+  private constructor(order: WatchOrder, connection: LibvirtConnection) {
+    this.#order = order;
+    this.#connection = connection;
+  }
+
+  static async start(order: WatchOrder): Promise<ThawWatchdog> {
+    const connection = await LibvirtConnection.open(order.address.uri, connectOptions(order));
+    await connection.lookup(order.uuid);
+    return new ThawWatchdog(order, connection);
+  }
+
+  hear(word: unknown): void {
+    if (word === 'armed') {
+      this.#owed = true;
+      this.#deadline = setTimeout(() => this.#thaw(), this.#order.deadlineMs);
+    } else if (word === 'thawed') {
+      this.#owed = false;
+      clearTimeout(this.#deadline);
+    } else if (word === 'owed') this.#thaw();
+  }
+
+  /** The run has let go of us, or has died. */
+  async end(): Promise<void> {
+    clearTimeout(this.#deadline);
+    if (this.#owed) this.#thaw();
+    await this.#thawing;
+    await this.#connection.close();
+  }
+
+  #thaw(): void {
+    this.#thawing ??= this.#thawPersistently();
+  }
+
+  async #thawPersistently(): Promise<void> {
+    const end = performance.now() + PATIENCE_MS;
+    // Twice in good order: the daemon may have read the freeze of a run that was killed after the first thaw.
+    for (let done = 0; done < 2 && performance.now() < end; ) {
+      done = (await this.#tryThaw()) ? done + 1 : 0;
+      await sleep(RETRY_MS);
+    }
+    await this.#connection.setAgentTimeout(this.#order.uuid, this.#order.agentTimeout).catch(() => undefined);
+  }
+
+  async #tryThaw(): Promise<boolean> {
+    const { uuid } = this.#order;
+    try {
+      if (this.#connection.lost.aborted)
+        this.#connection = await LibvirtConnection.open(this.#order.address.uri, connectOptions(this.#order));
+      if (!(await this.#connection.lookup(uuid)).active) return true;
+      await this.#connection.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
+      await this.#connection.thaw(uuid);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+function connectOptions({ address }: WatchOrder): Parameters<typeof LibvirtConnection.open>[1] {
+  return address.auth === undefined ? {} : { auth: address.auth };
+}
+
+let watchdog: ThawWatchdog | undefined;
+// The terminal's end and Ctrl-C are the run's to answer; we end with our input.
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+// Nobody may listen any more.
+process.stdout.on('error', () => undefined);
+for await (const line of linesOf(process.stdin)) {
+  const message: { watch: WatchOrder } | string = JSON.parse(line);
+  if (typeof message === 'string') {
+    watchdog?.hear(message);
+    continue;
+  }
+  try {
+    watchdog = await ThawWatchdog.start(message.watch);
+    process.stdout.write('ready\n');
+  } catch (error) {
+    process.stdout.write(`failed: ${error instanceof Error ? error.message : String(error)}\n`);
+    break;
+  }
+}
+await watchdog?.end();
+process.exit();

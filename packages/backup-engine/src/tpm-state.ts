@@ -1,0 +1,49 @@
+import { join } from 'node:path';
+import type { Host } from '@virtnbd/host';
+import type { DomainDescription } from '@virtnbd/libvirt-ops';
+import { TAR_END, tarEntry } from './tar.ts';
+
+/** Far more than a TPM has. */
+const MAX_FILE_BYTES = 16 << 20;
+
+/**
+ * Where libvirt keeps the state of a domain's emulated TPM.
+ *
+ * @param uri of the libvirt that has the domain: one of a user has a folder of that user's
+ */
+export function tpmStateFolder(
+  { tpmStateFolder: named }: Pick<DomainDescription, 'tpmStateFolder'>,
+  uuid: string,
+  uri: string,
+  env: NodeJS.ProcessEnv,
+): string {
+  if (named !== undefined) return named;
+  if (!/^[^?]*\/session(\?|$)/.test(uri)) return `/var/lib/libvirt/swtpm/${uuid}`;
+  const configuration = env.XDG_CONFIG_HOME || join(env.HOME ?? '/', '.config');
+  return join(configuration, 'libvirt/qemu/swtpm', uuid);
+}
+
+/**
+ * The TPM's state as a tar archive. Each file is read at one go: the emulator replaces its state by a rename, so what is
+ * read is one state, not half of two.
+ */
+export async function* tpmStateArchive(host: Host, folder: string): AsyncGenerator<Uint8Array> {
+  yield* entriesOf(host, folder, '');
+  yield TAR_END;
+}
+
+async function* entriesOf(host: Host, folder: string, below: string): AsyncGenerator<Uint8Array> {
+  for (const { name, kind } of await host.files.list(join(folder, below))) {
+    const path = below === '' ? name : `${below}/${name}`;
+    const stat = await host.files.stat(join(folder, path));
+    if (stat === null) continue; // a temporary file of the emulator's
+    const facts = { path, mode: stat.mode, uid: stat.uid, gid: stat.gid, modified: stat.modified };
+    if (kind === 'folder') {
+      yield* tarEntry({ ...facts, kind: 'folder', content: new Uint8Array() });
+      yield* entriesOf(host, folder, path);
+    } else if (kind === 'file') {
+      const content = await host.files.readSmall(join(folder, path), MAX_FILE_BYTES);
+      yield* tarEntry({ ...facts, kind: 'file', content });
+    }
+  }
+}
