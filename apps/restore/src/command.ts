@@ -10,7 +10,8 @@ export default class Restore extends BaseCommand<typeof Restore> {
     'For each disk an image is made that holds, byte for byte, what the disk held at the restore point: the newest ' +
       'one, or the one that --until names. Folders of the established virtnbdbackup are restored as well. libvirt is ' +
       'not needed, and no existing file is overwritten without --force.',
-    'Exit codes: 0 done and exact; 1 failed, no image is left; 2 wrong usage; 128 + n ended by signal n.',
+    'Exit codes: 0 done and exact; 1 failed, no image is left; 2 wrong usage; 3 --salvage has ' +
+      'restored what is good, and listed what is not; 128 + n ended by signal n.',
   ].join('\n\n');
   static override examples = [
     { description: 'the newest state of all disks', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1' },
@@ -75,6 +76,9 @@ export default class Restore extends BaseCommand<typeof Restore> {
     'dry-run': Flags.boolean({ description: 'tell what would be done, and do nothing' }),
     json: Flags.boolean({ description: 'print the plan and the result as JSON' }),
     verify: Flags.boolean({ description: 'read every target back when it is written, and compare' }),
+    salvage: Flags.boolean({
+      description: 'restore what is good of a damaged point, list what is not, and exit with 3',
+    }),
     jobs: Flags.integer({ description: 'disks written at the same time', helpValue: 'N', min: 1, max: 64, default: 2 }),
     force: Flags.boolean({ description: 'replace files of the same names', helpGroup: 'TARGET' }),
     format: Flags.string({

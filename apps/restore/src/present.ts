@@ -1,5 +1,12 @@
 import { formatBytes, type Logger, type ProgressTask, type Session } from '@virtnbd/cli-kit';
-import type { PlannedImage, RestoreEvent, RestorePhase, RestoreResult } from '@virtnbd/restore-engine';
+import type {
+  Hole,
+  HoleContent,
+  PlannedImage,
+  RestoreEvent,
+  RestorePhase,
+  RestoreResult,
+} from '@virtnbd/restore-engine';
 
 /** Shows what the engine tells while it works. */
 export function presenter({ log, progress }: Session): (event: RestoreEvent) => void {
@@ -35,6 +42,24 @@ function planLine({ disk, virtualSize, files, target }: PlannedImage): string {
   return `disk ${disk}, ${formatBytes(virtualSize)}, to ${where}, from ${files.join(', ')}`;
 }
 
+/** Holes that are told of a disk; the file beside the image has all. */
+const SHOWN = 20;
+
+function tellHoles(disk: string, holes: readonly Hole[], log: Logger): void {
+  if (holes.length === 0) return;
+  for (const { start, length, content, file } of holes.slice(0, SHOWN))
+    log.warn(`disk ${disk}, bytes ${start} to ${start + length}: ${contents[content]}; ${file} is damaged`);
+  const bytes = formatBytes(holes.reduce((sum, { length }) => sum + length, 0));
+  const more = holes.length > SHOWN ? `; ${holes.length - SHOWN} more ranges are listed there` : '';
+  log.warn(`disk ${disk} is not whole: ${bytes} in ${holes.length} ranges, listed in a .holes.json beside it${more}`);
+}
+
+const contents: Readonly<Record<HoleContent, string>> = {
+  zero: 'zeroes, nothing is known of it',
+  older: 'what it held earlier',
+  unproven: 'what the damaged file says, which may be wrong',
+};
+
 /** What a dry run found. */
 export function tellEstimate({ estimate }: RestoreResult, log: Logger): void {
   for (const { disk, dataBytes, extents } of estimate.disks)
@@ -43,8 +68,12 @@ export function tellEstimate({ estimate }: RestoreResult, log: Logger): void {
   log.info(`about ${formatBytes(estimate.spaceNeeded)} are needed${free}; nothing was written`);
 }
 
-export function tellResult({ plan, images }: RestoreResult, milliseconds: number, log: Logger): void {
-  for (const { disk, path } of images) log.info(`disk ${disk} at ${plan.point}: ${path}`);
+export function tellResult({ plan, images, leftOut }: RestoreResult, milliseconds: number, log: Logger): void {
+  for (const { disk, path, holes } of images) {
+    log.info(`disk ${disk} at ${plan.point}: ${path}`);
+    tellHoles(disk, holes, log);
+  }
+  for (const message of leftOut) log.warn(`left out: ${message}`);
   const seconds = (milliseconds / 1000).toFixed(1);
   log.info(`restored ${images.length === 1 ? '1 disk' : `${images.length} disks`} in ${seconds} s`);
 }

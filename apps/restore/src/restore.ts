@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
@@ -19,6 +19,7 @@ export interface RestoreFlags {
   readonly 'dry-run': boolean;
   readonly json: boolean;
   readonly verify: boolean;
+  readonly salvage: boolean;
   readonly jobs: number;
   readonly force: boolean;
   readonly format: string | undefined;
@@ -53,7 +54,8 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   if (flags.json) await printJson({ schema: 'virtnbd-restore', version: 1, ...result });
   else if (flags['dry-run']) tellEstimate(result, log);
   if (!flags['dry-run']) tellResult(result, performance.now() - since, log);
-  return ExitCode.DONE;
+  const damaged = result.leftOut.length > 0 || result.images.some(({ holes }) => holes.length > 0);
+  return damaged ? ExitCode.SALVAGED : ExitCode.DONE;
 }
 
 function requestOf(
@@ -65,7 +67,8 @@ function requestOf(
   if (output === undefined) throw new UsageError('-o/--output names the folder for the images: give it');
   if (format !== undefined && !isImageFormat(format))
     throw new UsageError(`--format ${format}: no image of that format can be made`);
-  if (sequence !== undefined) throw new UsageError('--sequence is not supported yet; name a point by --until');
+  if (sequence !== undefined && (flags.until !== 'latest' || flags.salvage))
+    throw new UsageError('--sequence names the files itself: leave out --until and --salvage');
   return {
     target: resolve(output),
     point: flags.until,
@@ -77,6 +80,8 @@ function requestOf(
     force: flags.force,
     preallocate: flags.preallocate,
     compress: flags.compress,
+    salvage: flags.salvage,
+    ...(sequence !== undefined && { sequence: sequence.split(',').map((name) => basename(name.trim())) }),
     ...(disk !== undefined && { disk }),
     ...(format !== undefined && { format }),
   };

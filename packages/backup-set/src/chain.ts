@@ -5,6 +5,8 @@ import type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem } from './
 export interface ChainOptions {
   /** Only the chain of this disk: points that hold a whole backup of it cut it short, other disks do not matter. */
   disk?: string;
+  /** Also through points with faults: it is what is left of them that is wanted. */
+  despiteFaults?: boolean;
 }
 
 /**
@@ -110,13 +112,14 @@ export function chainOf(
 ): RestorePoint[] {
   const byId = new Map(points.map((point) => [point.id, point]));
   const needed = new Set(options.disk === undefined ? target.disks.map(({ disk }) => disk) : [options.disk]);
-  requireSound(target, new Set());
+  const soundness = options.despiteFaults === true ? () => undefined : requireSound;
+  soundness(target, new Set());
   if (options.disk !== undefined) requireDisk(target, options.disk);
   const chain: RestorePoint[] = [];
   for (let point = target; ; ) {
     if (chain.includes(point)) throw cycle(chain);
     chain.push(point);
-    requireSound(point, needed);
+    soundness(point, needed);
     for (const disk of [...needed]) {
       if (!diskAt(target, point, disk).incremental) needed.delete(disk);
     }

@@ -24,6 +24,8 @@ export type BackupSetErrorCode =
   | 'UNKNOWN_DISK'
   /** an increment whose parent is not there */
   | 'GAP'
+  /** files, given by hand, that make no disk */
+  | 'BAD_SEQUENCE'
   /** parent links that lead in a circle */
   | 'CYCLE'
   /** a file or point of another chain, VM or disk */

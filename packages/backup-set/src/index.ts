@@ -61,6 +61,7 @@ export {
 export type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem, SetProblemCode } from './point.ts';
 export type { Proof } from './proof.ts';
 export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from './recover.ts';
+export { type SalvagedLayer, SalvageSession } from './salvage.ts';
 export { BackupSet } from './set.ts';
 export { readHeaderKeys } from './stream-header.ts';
 export { type CommitInput, SetTransaction, type TransactionOptions, type WrittenData } from './transaction.ts';

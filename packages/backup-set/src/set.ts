@@ -3,13 +3,16 @@ import { type ChainOptions, chainOf, linkFaults, orderPoints } from './chain.ts'
 import type { StoredCheckpoint } from './checkpoint-files.ts';
 import { choosePoint } from './choose-point.ts';
 import { BackupSetError } from './errors.ts';
-import { type OpenedDisk, type OpenLayersOptions, openChain } from './layers.ts';
+import { type OpenedDisk, type OpenLayersOptions, openParts } from './layers.ts';
 import { legacyPoints } from './legacy-points.ts';
 import { listFolder, type OpenSetOptions } from './listing.ts';
 import { besideProblems, commonFaults, manifestPoint } from './manifest-points.ts';
 import { checkpointNumber } from './names.ts';
+import { type Part, partsOf } from './part-reader.ts';
 import { pipedPoints } from './piped-points.ts';
-import type { RecordedCheckpoint, RestorePoint, SetProblem } from './point.ts';
+import type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem } from './point.ts';
+import { SalvageSession } from './salvage.ts';
+import { partsOfSequence } from './sequence.ts';
 
 /** A backup folder as it was when it was opened: its restore points and what is wrong with it. It is never written. */
 export class BackupSet {
@@ -70,7 +73,29 @@ export class BackupSet {
    * @throws BackupSetError as `chain`, and `CHECKSUM`, `BAD_CHECKSUM_FILE`; StreamFormatError; HostError
    */
   async openLayers(disk: string, point: string, options: OpenLayersOptions = {}): Promise<OpenedDisk> {
-    return await openChain(this.#host, this.folder, this.chain(point, { disk }), disk, options);
+    return await openParts(this.#host, this.folder, partsOf(this.chain(point, { disk }), disk), disk, options);
+  }
+
+  /** The disk that files of one disk make, and how: for `openSequence`. @throws BackupSetError `BAD_SEQUENCE` */
+  sequence(files: readonly string[]): readonly { point: RestorePoint; disk: PointDisk }[] {
+    return partsOfSequence(this.points, files);
+  }
+
+  /**
+   * Opens what files of one disk make, base first, in place of a point's chain; checked as `openLayers` does.
+   *
+   * @throws BackupSetError `BAD_SEQUENCE` when they make no disk; otherwise as `openLayers`
+   */
+  async openSequence(files: readonly string[], options: OpenLayersOptions = {}): Promise<OpenedDisk> {
+    const parts = this.sequence(files);
+    return await openParts(this.#host, this.folder, parts, parts[0]?.disk.disk ?? '', options);
+  }
+
+  /** Begins to read what is left of damaged files. The caller closes the session. */
+  salvage(options: { signal?: AbortSignal | undefined } = {}): SalvageSession {
+    const parts = (disk: string, point: string): Part[] =>
+      partsOf(this.chain(point, { disk, despiteFaults: true }), disk);
+    return new SalvageSession(this.#host, this.folder, parts, options.signal);
   }
 }
 

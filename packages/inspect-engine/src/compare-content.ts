@@ -1,5 +1,5 @@
+import { RangeList } from '@virtnbd/virtual-disk';
 import type { DiskView } from './disk-view.ts';
-import { RangeList } from './range-list.ts';
 
 /** Bytes compared at a time. */
 const BLOCK = 1024 * 1024;

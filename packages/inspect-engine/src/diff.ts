@@ -1,11 +1,11 @@
 import { BackupSet, type RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
+import type { ByteRange, RangeList } from '@virtnbd/virtual-disk';
 import { compareContent } from './compare-content.ts';
 import { type DiskView, openByHeaders, openChecked } from './disk-view.ts';
 import { InspectError } from './errors.ts';
 import { changesOf } from './extent-changes.ts';
 import { diskOf } from './open-stream.ts';
-import type { ByteRange, RangeList } from './range-list.ts';
 
 export interface DiffOptions {
   signal?: AbortSignal | undefined;

@@ -1,5 +1,5 @@
+import { RangeList } from '@virtnbd/virtual-disk';
 import type { DiskView, ViewExtent } from './disk-view.ts';
-import { RangeList } from './range-list.ts';
 
 /** Where two disks may differ. */
 export interface ExtentChanges {

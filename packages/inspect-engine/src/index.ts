@@ -1,3 +1,4 @@
+export type { ByteRange } from '@virtnbd/virtual-disk';
 export {
   type DescribeFileOptions,
   describeFile,
@@ -25,7 +26,6 @@ export type { FrameStatistics, HistogramBucket } from './frame-stats.ts';
 export { type ReportOptions, reportPage } from './html/page.ts';
 export { jsonText } from './json-text.ts';
 export { pointTree, type TreeRow } from './point-tree.ts';
-export type { ByteRange } from './range-list.ts';
 export type { Check, Damage, FileVerdict, PointVerdict, Verdict, VerifyReport } from './verify/report.ts';
 export { type VerifyOptions, type VerifyProgress, verifyFolder } from './verify/verify.ts';
 export { visibleText } from './visible-text.ts';

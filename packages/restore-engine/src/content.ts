@@ -1,4 +1,4 @@
-import type { BackupSet, OpenLayersOptions } from '@virtnbd/backup-set';
+import type { OpenedDisk } from '@virtnbd/backup-set';
 import type { RandomAccessSource } from '@virtnbd/stream-format';
 import { VirtualDisk } from '@virtnbd/virtual-disk';
 
@@ -32,17 +32,12 @@ export interface OpenedContent extends AsyncDisposable {
 }
 
 /**
- * Opens what a disk held at a point.
+ * What files that were opened together hold. The result closes them.
  *
- * @throws BackupSetError, StreamFormatError for damage; HostError
+ * @param open opens them
  */
-export async function openContent(
-  set: BackupSet,
-  disk: string,
-  point: string,
-  options: OpenLayersOptions = {},
-): Promise<OpenedContent> {
-  const opened = await set.openLayers(disk, point, options);
+export async function openContent(open: () => Promise<OpenedDisk>): Promise<OpenedContent> {
+  const opened = await open();
   const content = opened.kind === 'raw' ? rawContent(opened.image.source) : layeredContent(opened.layers);
   return { content, notes: opened.notes, [Symbol.asyncDispose]: () => opened.close() };
 }

@@ -6,11 +6,10 @@ import { RestoreError } from './errors.ts';
 import type { ImageFormat } from './image-format.ts';
 import { withImage } from './image-server.ts';
 import type { PlannedImage, PlannedTarget } from './plan.ts';
-import type { RestoredImage } from './request.ts';
 import { PARTIAL } from './target-folder.ts';
 import { claimDevice } from './to-device.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork } from './work.ts';
+import type { RestoreWork, WrittenImage } from './work.ts';
 
 type OntoTarget = Extract<PlannedTarget, { kind: 'onto' }>;
 
@@ -25,7 +24,7 @@ export async function restoreOnto(
   target: OntoTarget,
   content: DiskContent,
   work: RestoreWork,
-): Promise<RestoredImage> {
+): Promise<WrittenImage> {
   const { host, request, signal } = work;
   const { disk } = image;
   const { path, format } = target;

@@ -1,11 +1,15 @@
-import { assertSafeName, type BackupSet, type PointDisk, type RestorePoint } from '@virtnbd/backup-set';
+import {
+  assertSafeName,
+  type BackupSet,
+  type ChainOptions,
+  type PointDisk,
+  type RestorePoint,
+} from '@virtnbd/backup-set';
 import { RestoreError } from './errors.ts';
 import { type ImageFormat, renamedFor } from './image-format.ts';
 
-/** What is to be restored, and to where. */
+/** Which disks are to be restored, and to where. */
 export interface RestoreSelection {
-  /** Names the restore point, as `BackupSet.point` takes it. */
-  readonly point: string;
   /** Only this disk; all of the point's when absent. Its whole name: `vda` is not `vdaa`. */
   readonly disk?: string;
   /** Of the images that are made; as they were saved when absent: qcow2, or raw. */
@@ -57,18 +61,20 @@ type FoundDisk = Pick<PlannedImage, 'disk' | 'kind' | 'virtualSize' | 'files'> &
  * Decides what a restore makes, from the folder's restore points alone. Every chain is complete when this returns.
  *
  * @param sources what is known of the source images, by disk; a disk without gives the image its own name
- * @throws RestoreError UNKNOWN_DISK, NAME_CLASH; BackupSetError for a point that is unknown or whose chain is broken
+ * @param options.despiteFaults plan what is left of a damaged point, too
+ * @throws RestoreError UNKNOWN_DISK, NAME_CLASH; BackupSetError for a chain that is broken
  */
 export function planRestore(
-  set: Pick<BackupSet, 'point' | 'chain'>,
+  set: Pick<BackupSet, 'chain'>,
+  point: RestorePoint,
   selection: RestoreSelection,
   sources: ReadonlyMap<string, SourceImage>,
+  options: Pick<ChainOptions, 'despiteFaults'> = {},
 ): RestorePlan {
-  const point = set.point(selection.point);
   const disks = wantedDisks(point, selection).map((found) => ({
     ...found,
     files: set
-      .chain(point.id, { disk: found.disk })
+      .chain(point.id, { ...options, disk: found.disk })
       .flatMap(({ disks: saved }) => saved.filter(({ disk }) => disk === found.disk).map(({ file }) => file)),
   }));
   return { point: point.id, date: point.date, images: planTargets(disks, selection, sources) };

@@ -26,26 +26,59 @@ export interface PointFiles {
 /**
  * Reads the small files of a point, compared with the sums in its manifest.
  *
+ * @param onDamage told of files that are damaged, which are then left out; else they are refused
  * @throws BackupSetError CHECKSUM, MISSING_FILE
  */
-export async function readPointFiles(host: Host, set: BackupSet, point: RestorePoint): Promise<PointFiles> {
-  const ident = identOf(point);
-  const name = domainXmlName(ident);
-  const text = await readSmall(host, set, point, name);
+export async function readPointFiles(
+  host: Host,
+  set: BackupSet,
+  point: RestorePoint,
+  onDamage?: (message: string) => void,
+): Promise<PointFiles> {
+  const read = (work: Promise<string | null>): Promise<string | null> =>
+    onDamage === undefined ? work : work.catch((error: unknown) => told(error, onDamage));
+  const name = domainXmlName(identOf(point));
+  const text = await read(readSmall(host, set, point, name));
   const imageInfos = new Map<string, string>();
   for (const { disk } of point.disks) {
-    const info = await readSmall(host, set, point, imageInfoName(disk, ident));
+    const info = await read(readImageInfo(host, set, point, disk));
     if (info !== null) imageInfos.set(disk, info);
   }
   return { domainXml: text === null ? null : { name, text }, imageInfos };
 }
 
+/** What qemu-img said of a disk's source image; null when the folder does not have it. */
+export async function readImageInfo(
+  host: Host,
+  set: BackupSet,
+  point: RestorePoint,
+  disk: string,
+): Promise<string | null> {
+  return await readSmall(host, set, point, imageInfoName(disk, identOf(point)));
+}
+
+function told(error: unknown, onDamage: (message: string) => void): null {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (!(error instanceof Error) || typeof code !== 'string' || !BESIDE.has(code)) throw error;
+  onDamage(error.message);
+  return null;
+}
+
+/** Codes of errors that tell of a damaged file beside the data. */
+const BESIDE: ReadonlySet<string> = new Set(['CHECKSUM', 'MISSING_FILE', 'BAD_XML']);
+
 /**
  * What is known of each disk's source image: as the manifest says, else the VM's configuration, else qemu-img. All of it
  * comes from the backup folder, so each name is checked before it may name a file.
  */
-export async function sourceImages(point: RestorePoint, files: PointFiles): Promise<Map<string, SourceImage>> {
-  const described = files.domainXml === null ? [] : (await parseDomain(files.domainXml.text)).disks;
+export async function sourceImages(
+  point: RestorePoint,
+  files: PointFiles,
+  onDamage?: (message: string) => void,
+): Promise<Map<string, SourceImage>> {
+  const parsed = files.domainXml === null ? null : parseDomain(files.domainXml.text);
+  const domain = onDamage === undefined ? await parsed : await parsed?.catch((error: unknown) => told(error, onDamage));
+  const described = domain?.disks ?? [];
   const images = new Map<string, SourceImage>();
   for (const { disk, imageName } of point.disks) {
     const source = described.find(({ target }) => target === disk);

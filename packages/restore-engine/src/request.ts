@@ -1,10 +1,17 @@
 import type { Host } from '@virtnbd/host';
+import type { Hole } from './holes.ts';
 import type { RestorePlan, RestoreSelection } from './plan.ts';
 import type { RestoreEstimate } from './survey.ts';
 
 export interface RestoreRequest extends RestoreSelection {
   /** The backup folder; it is never written. */
   readonly folder: string;
+  /** Names the restore point, as `BackupSet.point` takes it. */
+  readonly point: string;
+  /** Names of files of one disk, base first, in place of a restore point. */
+  readonly sequence?: readonly string[];
+  /** Restore what is good of a damaged point, and tell what is not. */
+  readonly salvage?: boolean;
   /** Where the images go, an absolute path; made, with mode 0700, when it is not there. */
   readonly target: string;
   /** Reserve all space of the images beforehand. */
@@ -56,6 +63,8 @@ export interface RestoredImage {
   readonly dataFile?: string;
   /** Bytes. */
   readonly virtualSize: number;
+  /** Where it is not known to be right; only after a salvage. */
+  readonly holes: readonly Hole[];
 }
 
 /** What was restored. */
@@ -64,4 +73,6 @@ export interface RestoreResult {
   readonly estimate: RestoreEstimate;
   /** Empty after a dry run. */
   readonly images: readonly RestoredImage[];
+  /** Files beside the disks that are damaged and were left out, in words; only after a salvage. */
+  readonly leftOut: readonly string[];
 }

@@ -1,18 +1,19 @@
-import { isAbsolute, join } from 'node:path';
-import { BackupSet } from '@virtnbd/backup-set';
+import { basename, isAbsolute, join } from 'node:path';
+import { BackupSet, type RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
-import { type OpenedContent, openContent } from './content.ts';
+import type { OpenedContent } from './content.ts';
+import { explainDamage, isDamage } from './diagnose.ts';
 import { RestoreError } from './errors.ts';
 import { inParallel } from './in-parallel.ts';
 import { restoreOnto } from './onto-image.ts';
-import { type PlannedImage, planRestore, type RestorePlan } from './plan.ts';
-import { type PointFiles, readPointFiles, sourceImages } from './point-files.ts';
+import type { PlannedImage } from './plan.ts';
 import type { RestoreContext, RestoredImage, RestoreRequest, RestoreResult } from './request.ts';
+import { pointSource, type RestoreSource, salvageSource, sequenceSource } from './source.ts';
 import { type RestoreEstimate, spaceNeeded, surveyDisks } from './survey.ts';
 import { TargetFolder } from './target-folder.ts';
 import { restoreToDevice } from './to-device.ts';
 import { restoreToFile } from './to-file.ts';
-import type { PhaseRunner, RestoreWork } from './work.ts';
+import type { PhaseRunner, RestoreWork, WrittenImage } from './work.ts';
 
 /** Disks that are written at the same time, unless told. */
 const JOBS = 2;
@@ -41,28 +42,48 @@ class Restore {
   }
 
   async run(): Promise<RestoreResult> {
-    const { host, signal, onEvent } = this.#context;
+    const { host, signal } = this.#context;
+    const { sequence, disk, dryRun = false } = this.#request;
     signal?.throwIfAborted();
     requireAbsolute(this.#request);
     const set = await openSet(host, this.#request.folder);
-    const point = set.point(this.#request.point);
-    const files = await readPointFiles(host, set, point);
-    const plan = planRestore(set, this.#request, await sourceImages(point, files));
-    onEvent?.({ type: 'plan', plan });
-    const estimate = await this.#survey(set, plan);
-    if (this.#request.dryRun === true) return { plan, estimate, images: [] };
-    return { plan, estimate, images: await this.#apply(set, plan, files) };
+    const point = sequence === undefined ? set.point(this.#request.point) : null;
+    try {
+      await using source = await this.#sourceOf(set, point);
+      return await this.#restore(source);
+    } catch (error) {
+      if (point === null || dryRun || signal?.aborted === true || !isDamage(error)) throw error;
+      this.#note('the backup is damaged: looking for all that is, and for a point that is whole');
+      const disks = point.disks.map((known) => known.disk).filter((name) => disk === undefined || name === disk);
+      throw await explainDamage(set, point, disks, error, signal);
+    }
+  }
+
+  async #sourceOf(set: BackupSet, point: RestorePoint | null): Promise<RestoreSource> {
+    const { host, signal } = this.#context;
+    const { sequence = [], salvage = false } = this.#request;
+    if (point === null) return await sequenceSource(host, set, sequence, this.#request);
+    if (!salvage) return await pointSource(host, set, point, this.#request);
+    return await salvageSource(host, set, point, this.#request, signal);
+  }
+
+  async #restore(source: RestoreSource): Promise<RestoreResult> {
+    const { plan, leftOut } = source;
+    this.#context.onEvent?.({ type: 'plan', plan });
+    const estimate = await this.#survey(source);
+    if (this.#request.dryRun === true) return { plan, estimate, images: [], leftOut };
+    return { plan, estimate, images: await this.#apply(source), leftOut };
   }
 
   /** Looks at all that will be read before anything is created. */
-  async #survey(set: BackupSet, plan: RestorePlan): Promise<RestoreEstimate> {
+  async #survey(source: RestoreSource): Promise<RestoreEstimate> {
     const { dryRun = false, preallocate = false, target } = this.#request;
     const disks = await surveyDisks(
-      plan,
-      (disk) => this.#open(set, plan, disk, { assumeVerified: dryRun, signal: this.#context.signal }),
+      source.plan,
+      (disk) => this.#open(source, disk, { assumeVerified: dryRun, signal: this.#context.signal }),
       (message) => this.#note(message),
     );
-    const needed = spaceNeeded(plan, disks, preallocate);
+    const needed = spaceNeeded(source.plan, disks, preallocate);
     const free = await freeSpace(this.#target, target);
     if (free !== null && needed > free) {
       this.#note(`the images may need ${needed} bytes, and ${free} are free in ${target}`);
@@ -70,17 +91,19 @@ class Restore {
     return { disks, spaceNeeded: needed, spaceFree: free };
   }
 
-  async #apply(set: BackupSet, plan: RestorePlan, files: PointFiles): Promise<RestoredImage[]> {
+  async #apply(source: RestoreSource): Promise<RestoredImage[]> {
     const { target, force = false } = this.#request;
-    const names = plan.images.flatMap(namesOf);
+    const { domainXml } = source.files;
+    const names = source.plan.images.flatMap(namesOf);
     const onCleared = (cleared: readonly string[]): void =>
       this.#note(`an interrupted restore had left ${cleared.join(', ')} in ${target}: removed`);
     const folder = await TargetFolder.open(this.#target, target, names, { force, onCleared });
     try {
       const temp = await this.#target.files.makeTempFolder(this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
       try {
-        if (files.domainXml !== null) await folder.writeText(files.domainXml.name, files.domainXml.text);
-        const images = await this.#writeAll(set, plan, files, folder, temp);
+        if (domainXml !== null) await folder.writeText(domainXml.name, domainXml.text);
+        const images = await this.#writeAll(source, folder, temp);
+        for (const image of images) await writeHoles(folder, image);
         await folder.finish(names);
         return images;
       } finally {
@@ -94,37 +117,30 @@ class Restore {
     }
   }
 
-  async #writeAll(
-    set: BackupSet,
-    plan: RestorePlan,
-    files: PointFiles,
-    folder: TargetFolder,
-    temp: string,
-  ): Promise<RestoredImage[]> {
-    const { jobs = JOBS } = this.#request;
+  async #writeAll(source: RestoreSource, folder: TargetFolder, temp: string): Promise<RestoredImage[]> {
+    const { images } = source.plan;
     const { signal, socketFile } = this.#context;
-    const first = plan.images[0]?.disk;
-    return await inParallel(plan.images, jobs, signal, async (image, stop) => {
+    const first = images[0]?.disk;
+    return await inParallel(images, this.#request.jobs ?? JOBS, signal, async (image, stop) => {
       // What was read for whole-file checksums a moment ago is not read for them again.
-      await using opened = await this.#open(set, plan, image.disk, { assumeVerified: true, signal: stop });
+      await using opened = await this.#open(source, image.disk, { assumeVerified: true, signal: stop });
       const work: RestoreWork = {
         request: this.#request,
         host: this.#target,
         folder,
-        imageInfo: (disk) => files.imageInfos.get(disk) ?? null,
+        imageInfo: (disk) => source.files.imageInfos.get(disk) ?? null,
         socketPath: (disk) =>
           socketFile === undefined ? join(temp, `${disk}.sock`) : `${socketFile}${disk === first ? '' : `.${disk}`}`,
         note: (message) => this.#note(message),
         phase: this.#phase,
         signal: stop,
       };
-      return await restoreDisk(image, opened, work);
+      return { ...(await restoreDisk(image, opened, work)), holes: source.holes(image.disk) };
     });
   }
 
   async #open(
-    set: BackupSet,
-    plan: RestorePlan,
+    source: RestoreSource,
     disk: string,
     { assumeVerified, signal }: { assumeVerified: boolean; signal: AbortSignal | undefined },
   ): Promise<OpenedContent> {
@@ -136,7 +152,7 @@ class Restore {
       done = progress.done;
       if (done === progress.total) onEvent?.({ type: 'phase-done', disk, phase: 'check' });
     };
-    return await openContent(set, disk, plan.point, { assumeVerified, onProgress, ...(signal && { signal }) });
+    return await source.open(disk, { assumeVerified, onProgress, ...(signal && { signal }) });
   }
 
   readonly #phase: PhaseRunner = async (disk, phase, totalBytes, run) => {
@@ -152,11 +168,21 @@ class Restore {
   }
 }
 
-function restoreDisk(image: PlannedImage, { content }: OpenedContent, work: RestoreWork): Promise<RestoredImage> {
+function restoreDisk(image: PlannedImage, { content }: OpenedContent, work: RestoreWork): Promise<WrittenImage> {
   const { target } = image;
   if (target.kind === 'file') return restoreToFile(image, target, content, work);
   if (target.kind === 'device') return restoreToDevice(image, target.path, content, work);
   return restoreOnto(image, target, content, work);
+}
+
+/** Beside an image that is not whole lies what is wrong with it. */
+async function writeHoles(folder: TargetFolder, { path, disk, holes, kind }: RestoredImage): Promise<void> {
+  if (holes.length === 0) return;
+  const name = `${kind === 'file' ? basename(path) : disk}.holes.json`;
+  await folder.writeText(
+    name,
+    `${JSON.stringify({ format: 'virtnbd-holes', version: 1, disk, path, holes }, null, 2)}\n`,
+  );
 }
 
 /** The files that an image is made of in the target folder, the one that refers to the other last. */

@@ -3,9 +3,8 @@ import type { DiskContent } from './content.ts';
 import { RestoreError } from './errors.ts';
 import { withImage } from './image-server.ts';
 import type { PlannedImage } from './plan.ts';
-import type { RestoredImage } from './request.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork } from './work.ts';
+import type { RestoreWork, WrittenImage } from './work.ts';
 import { writeContent } from './write-image.ts';
 
 /** The start of a disk, where its partition table or file system is, in bytes. */
@@ -22,7 +21,7 @@ export async function restoreToDevice(
   path: string,
   content: DiskContent,
   work: RestoreWork,
-): Promise<RestoredImage> {
+): Promise<WrittenImage> {
   const { host, request, signal } = work;
   const { disk } = image;
   // Held as long as it is written, so that nobody mounts it meanwhile.

@@ -4,9 +4,8 @@ import { RestoreError } from './errors.ts';
 import { imageOptions } from './image-options.ts';
 import { createImage, withImage } from './image-server.ts';
 import type { PlannedImage, PlannedTarget } from './plan.ts';
-import type { RestoredImage } from './request.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork } from './work.ts';
+import type { RestoreWork, WrittenImage } from './work.ts';
 import { writeContent } from './write-image.ts';
 
 type FileTarget = Extract<PlannedTarget, { kind: 'file' }>;
@@ -23,7 +22,7 @@ export async function restoreToFile(
   target: FileTarget,
   content: DiskContent,
   work: RestoreWork,
-): Promise<RestoredImage> {
+): Promise<WrittenImage> {
   const { host, folder, request, signal } = work;
   if (folder === null) throw new TypeError('a target folder is needed');
   const { format } = target;

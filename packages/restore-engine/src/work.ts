@@ -1,6 +1,4 @@
 import type { Host } from '@virtnbd/host';
-import type { OpenedContent } from './content.ts';
-import type { PlannedImage } from './plan.ts';
 import type { RestoredImage, RestorePhase, RestoreRequest } from './request.ts';
 import type { TargetFolder } from './target-folder.ts';
 
@@ -28,5 +26,5 @@ export type PhaseRunner = <T>(
   run: (onBytes: (bytes: number) => void) => Promise<T>,
 ) => Promise<T>;
 
-/** Restores one disk to its target. */
-export type DiskWriter = (image: PlannedImage, opened: OpenedContent, work: RestoreWork) => Promise<RestoredImage>;
+/** What a writer has made. */
+export type WrittenImage = Omit<RestoredImage, 'holes'>;

@@ -1,4 +1,4 @@
-import { type BackupSet, BackupSetError, type PointDisk, type RestorePoint } from '@virtnbd/backup-set';
+import type { BackupSet, PointDisk, RestorePoint } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
 import { type PlannedImage, planRestore, type SourceImage } from '../src/plan.ts';
 
@@ -21,22 +21,13 @@ function point(id: string, disks: PointDisk[]): RestorePoint {
   return { id, level: 'full', checkpoint: id, parent: null, date: '', manifest: null, disks, faults: [] };
 }
 
-const points = [
-  point('virtnbdbackup.0', [disk('vda', 'vda.full.data'), disk('vdaa', 'vdaa.full.data')]),
-  point('virtnbdbackup.1', [
-    disk('vda', 'vda.inc.virtnbdbackup.1.data', { virtualSize: 2 * MIB }),
-    disk('vdaa', 'vdaa.inc.virtnbdbackup.1.data'),
-  ]),
-];
+const full = point('virtnbdbackup.0', [disk('vda', 'vda.full.data'), disk('vdaa', 'vdaa.full.data')]);
+const newest = point('virtnbdbackup.1', [
+  disk('vda', 'vda.inc.virtnbdbackup.1.data', { virtualSize: 2 * MIB }),
+  disk('vdaa', 'vdaa.inc.virtnbdbackup.1.data'),
+]);
 
-const set: Pick<BackupSet, 'point' | 'chain'> = {
-  point: (id) => {
-    const found = id === 'latest' ? points.at(-1) : points.find((known) => known.id === id);
-    if (found === undefined) throw new BackupSetError('UNKNOWN_POINT', id);
-    return found;
-  },
-  chain: (id) => points.slice(0, points.findIndex((known) => known.id === id) + 1),
-};
+const set: Pick<BackupSet, 'chain'> = { chain: (id) => (id === full.id ? [full] : [full, newest]) };
 
 /** Source images with these names. */
 const sources = (names: Record<string, string>, dataFiles: Record<string, string> = {}): Map<string, SourceImage> =>
@@ -45,7 +36,7 @@ const sources = (names: Record<string, string>, dataFiles: Record<string, string
 const fileName = ({ target }: PlannedImage): string => (target.kind === 'file' ? target.name : target.path);
 
 test('every disk of the newest point is restored, in its size then, from its whole chain', () => {
-  const { point: id, images } = planRestore(set, { point: 'latest' }, sources({ vda: 'system.qcow2' }));
+  const { point: id, images } = planRestore(set, newest, {}, sources({ vda: 'system.qcow2' }));
   expect(id).toBe('virtnbdbackup.1');
   expect(images).toEqual([
     {
@@ -66,39 +57,35 @@ test('every disk of the newest point is restored, in its size then, from its who
 });
 
 test('a disk is chosen by its whole name', () => {
-  const { images } = planRestore(set, { point: 'virtnbdbackup.0', disk: 'vda' }, sources({}));
+  const { images } = planRestore(set, full, { disk: 'vda' }, sources({}));
   expect(images.map(({ disk: name }) => name)).toEqual(['vda']);
 });
 
 test('an unknown disk is refused with the names that there are', () => {
-  expect(() => planRestore(set, { point: 'latest', disk: 'vd' }, new Map())).toThrow(
+  expect(() => planRestore(set, newest, { disk: 'vd' }, new Map())).toThrow(
     expect.objectContaining({ code: 'UNKNOWN_DISK', message: expect.stringContaining('vda, vdaa') }),
   );
 });
 
 test('images of one name from different folders get their disks before it', () => {
-  const { images } = planRestore(set, { point: 'latest' }, sources({ vda: 'disk.qcow2', vdaa: 'disk.qcow2' }));
+  const { images } = planRestore(set, newest, {}, sources({ vda: 'disk.qcow2', vdaa: 'disk.qcow2' }));
   expect(images.map(fileName)).toEqual(['vda.disk.qcow2', 'vdaa.disk.qcow2']);
 });
 
 test('names that clash all the same are refused', () => {
-  const clashing = { ...set, point: () => point('p', [disk('vda', 'a'), disk('vdb', 'b'), disk('vdc', 'c')]) };
+  const clashing = point('p', [disk('vda', 'a'), disk('vdb', 'b'), disk('vdc', 'c')]);
   const names = sources({ vda: 'x', vdb: 'x', vdc: 'vda.x' });
-  expect(() => planRestore(clashing, { point: 'p' }, names)).toThrow(expect.objectContaining({ code: 'NAME_CLASH' }));
+  expect(() => planRestore(set, clashing, {}, names)).toThrow(expect.objectContaining({ code: 'NAME_CLASH' }));
 });
 
 test('an image that changes its format changes its suffix', () => {
-  const { images } = planRestore(
-    set,
-    { point: 'latest', format: 'vmdk' },
-    sources({ vda: 'system.qcow2', vdaa: 'data' }),
-  );
+  const { images } = planRestore(set, newest, { format: 'vmdk' }, sources({ vda: 'system.qcow2', vdaa: 'data' }));
   expect(images.map(fileName)).toEqual(['system.vmdk', 'data.vmdk']);
 });
 
 test('an image with a data file gets both, under names of their own', () => {
   const both = sources({ vda: 'a.qcow2', vdaa: 'b.qcow2' }, { vda: 'data.raw', vdaa: 'data.raw' });
-  const { images } = planRestore(set, { point: 'latest' }, both);
+  const { images } = planRestore(set, newest, {}, both);
   expect(images.map(({ target }) => target)).toEqual([
     { kind: 'file', name: 'a.qcow2', format: 'qcow2', dataFile: 'data.raw' },
     { kind: 'file', name: 'b.qcow2', format: 'qcow2', dataFile: 'vdaa.data.raw' },
@@ -106,14 +93,14 @@ test('an image with a data file gets both, under names of their own', () => {
 });
 
 test('a data file named as its image gets the name of its disk before it', () => {
-  const { images } = planRestore(set, { point: 'latest', disk: 'vda' }, sources({ vda: 'a' }, { vda: 'a' }));
+  const { images } = planRestore(set, newest, { disk: 'vda' }, sources({ vda: 'a' }, { vda: 'a' }));
   expect(images[0]?.target).toMatchObject({ name: 'a', dataFile: 'vda.a' });
 });
 
 test('disks go to devices and onto images as told, and the others to files', () => {
   const devices = new Map([['vda', '/dev/vg/a']]);
   const onto = new Map([['vdaa', '/images/b.qcow2']]);
-  expect(planRestore(set, { point: 'latest', devices, onto }, sources({})).images.map(({ target }) => target)).toEqual([
+  expect(planRestore(set, newest, { devices, onto }, sources({})).images.map(({ target }) => target)).toEqual([
     { kind: 'device', path: '/dev/vg/a' },
     { kind: 'onto', path: '/images/b.qcow2', format: 'qcow2' },
   ]);
@@ -121,13 +108,13 @@ test('disks go to devices and onto images as told, and the others to files', () 
 
 test('a device for a disk that the point has not is refused', () => {
   const devices = new Map([['vdz', '/dev/vg/a']]);
-  expect(() => planRestore(set, { point: 'latest', devices }, sources({}))).toThrow(
+  expect(() => planRestore(set, newest, { devices }, sources({}))).toThrow(
     expect.objectContaining({ code: 'UNKNOWN_DISK' }),
   );
 });
 
 test.each(['..', 'a/b', 'a\nb', ''])('a name that may not name a file is refused: %j', (name) => {
-  expect(() => planRestore(set, { point: 'latest' }, sources({ vda: name }))).toThrow(
+  expect(() => planRestore(set, newest, {}, sources({ vda: name }))).toThrow(
     expect.objectContaining({ code: 'BAD_NAME' }),
   );
 });

@@ -1,4 +1,5 @@
 export { VirtualDiskError, type VirtualDiskErrorCode } from './errors.ts';
+export { type ByteRange, RangeList } from './range-list.ts';
 export {
   type DiskExtent,
   type DiskLayer,

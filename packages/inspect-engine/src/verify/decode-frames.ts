@@ -1,5 +1,5 @@
 import { type StreamFile, StreamFormatError } from '@virtnbd/stream-format';
-import { RangeList } from '../range-list.ts';
+import { RangeList } from '@virtnbd/virtual-disk';
 import type { ReadOptions } from './read-file.ts';
 
 /** Guest bytes of frames that are being decoded at the same time. */

@@ -1,5 +1,5 @@
 import type { StreamFile } from '@virtnbd/stream-format';
-import { RangeList } from '../range-list.ts';
+import { RangeList } from '@virtnbd/virtual-disk';
 
 const FRAME_HEADER = 40;
 const LINE_END = 2;

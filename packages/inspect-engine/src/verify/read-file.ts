@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { HostError } from '@virtnbd/host';
 import type { ChunkChecksums, RandomAccessSource } from '@virtnbd/stream-format';
-import { RangeList } from '../range-list.ts';
+import { RangeList } from '@virtnbd/virtual-disk';
 
 const BLOCK = 1024 * 1024;
 

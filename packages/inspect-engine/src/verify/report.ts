@@ -1,5 +1,5 @@
 import type { FileRole, SetProblem } from '@virtnbd/backup-set';
-import type { ByteRange } from '../range-list.ts';
+import type { ByteRange } from '@virtnbd/virtual-disk';
 
 /** `not-verifiable`: nothing was found wrong, and there is no checksum that would show it. */
 export type Verdict = 'ok' | 'not-verifiable' | 'damaged';

@@ -1,8 +1,8 @@
 import type { BackupSet, RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
+import { RangeList } from '@virtnbd/virtual-disk';
 import { isDamage } from '../errors.ts';
 import { diskOf, openStream } from '../open-stream.ts';
-import { RangeList } from '../range-list.ts';
 import type { CheckedFile } from './check-file.ts';
 
 /** Which points see the damage of a file. */

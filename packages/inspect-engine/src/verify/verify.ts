@@ -1,7 +1,7 @@
 import { BackupSet, BackupSetError, type RestorePoint, type SetProblem } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
+import { RangeList } from '@virtnbd/virtual-disk';
 import { InspectError } from '../errors.ts';
-import { RangeList } from '../range-list.ts';
 import { type CheckedFile, checkFile } from './check-file.ts';
 import { type FileJob, jobsOf, jobsOfPoint } from './jobs.ts';
 import { type Damage, type FileVerdict, type PointVerdict, type VerifyReport, worstVerdict } from './report.ts';
