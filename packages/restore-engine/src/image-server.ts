@@ -55,13 +55,15 @@ export interface ServedImage {
   readonly readOnly?: boolean;
   /** Compress what is written: whole clusters only, each once. */
   readonly compress?: boolean;
+  /** Leave it to the caller to bring what was written to stable storage, once the server has ended. */
+  readonly unsynced?: boolean;
   /** Absolute path for the server's socket; at most 107 bytes. */
   readonly socketPath: string;
 }
 
 /**
  * Serves an image by a qemu-nbd of its own while `work` uses it. When it resolves, all that was written is on stable
- * storage, and the server has closed the image. The server has ended by the time it settles, also when this process is
+ * storage, unless the caller sees to that, and the server has closed the image. The server has ended by the time it settles, also when this process is
  * killed.
  *
  * @throws RestoreError WRITE_FAILED with what qemu-nbd said, NO_SPACE, TARGET_IN_USE; whatever `work` rejects with
@@ -75,6 +77,7 @@ export async function withImage<T>(
   // Not --persistent: when this process dies, by whatever means, its connection ends, and with it the server.
   const server = await host.start('qemu-nbd', [
     ...(image.readOnly === true ? ['--read-only'] : ['--discard=unmap']),
+    ...(image.unsynced === true ? ['--cache=unsafe'] : []),
     `--socket=${image.socketPath}`,
     ...openOptions(image),
   ]);

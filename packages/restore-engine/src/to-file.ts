@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { DiskContent } from './content.ts';
+import { EarlySync } from './early-sync.ts';
 import { RestoreError } from './errors.ts';
 import { imageOptions } from './image-options.ts';
 import { createImage, withImage } from './image-server.ts';
@@ -34,18 +35,24 @@ export async function restoreToFile(
   const { preallocate } = request;
   await createImage(host, { path, format, size: content.size, options, dataFile, preallocate }, signal);
   const served = { path, format, socketPath: work.socketPath(image.disk) };
-  await work.phase(image.disk, 'write', content.dataBytes, (onBytes) =>
-    withImage(
+  await using sync = await EarlySync.open(host, dataFile === undefined ? [path] : [path, dataFile]);
+  await work.phase(image.disk, 'write', content.dataBytes, async (onBytes) => {
+    const onWritten = (bytes: number): void => {
+      sync.written(bytes);
+      onBytes(bytes);
+    };
+    await withImage(
       host,
-      { ...served, compress },
+      { ...served, compress, unsynced: true },
       async (client) => {
         requireSize(client.size, content.size, path);
         const align = compress ? { align: clusterSize(options) } : {};
-        await writeContent(content, client, { fresh: true, ...align, signal, onBytes });
+        await writeContent(content, client, { fresh: true, ...align, signal, onBytes: onWritten });
       },
       signal,
-    ),
-  );
+    );
+    await sync.finish();
+  });
   if (request.verify === true) await verifyTarget(image.disk, content, served, work);
   if (target.dataFile !== undefined) await renameDataFile(path, join(folder.path, target.dataFile), work);
   return {
