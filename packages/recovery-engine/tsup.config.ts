@@ -1,3 +1,4 @@
 import { preset } from '@virtnbd/presets/tsup';
 
-export default preset();
+// The watchdog is a program of its own: it is started by its address, beside index.js.
+export default preset({ index: 'src/index.ts', 'boot-watchdog': 'src/boot/boot-watchdog.ts' }, ['index']);

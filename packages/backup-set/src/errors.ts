@@ -4,6 +4,8 @@ export type BackupSetErrorCode =
   | 'BAD_NAME'
   /** a manifest that is not what MANIFEST.md says */
   | 'BAD_MANIFEST'
+  /** a verdict that cannot be read */
+  | 'BAD_VERDICT'
   /** an intent that cannot be read */
   | 'BAD_INTENT'
   /** a `.cpt` list or a checkpoint's XML that cannot be read */

@@ -66,3 +66,4 @@ export { BackupSet } from './set.ts';
 export { readHeaderKeys } from './stream-header.ts';
 export { type CommitInput, SetTransaction, type TransactionOptions, type WrittenData } from './transaction.ts';
 export type { TransactionPlan } from './transaction-plan.ts';
+export { type BootVerdict, type PointVerdict, readVerdict, writeVerdict } from './verdict.ts';

@@ -21,6 +21,7 @@ export {
   buildBackupXml,
   parseBackupJob,
 } from './xml/backup.ts';
+export { parseSecurityModels, type SecurityModel } from './xml/capabilities.ts';
 export {
   buildCheckpointXml,
   type CheckpointDescription,

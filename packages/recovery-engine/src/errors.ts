@@ -5,7 +5,13 @@ export type RecoveryErrorCode =
   /** The files that were given are no chain, or not all of it. */
   | 'SEQUENCE'
   /** Bytes of a backup file that are not those that were saved, or that cannot be read. */
-  | 'DAMAGED';
+  | 'DAMAGED'
+  /** The point has no configuration of the VM. */
+  | 'NO_CONFIGURATION'
+  /** The user that qemu runs as cannot reach the disks. */
+  | 'UNREACHABLE'
+  /** The VM ended before it should have. */
+  | 'ENDED';
 
 export interface RecoveryErrorFields {
   readonly cause?: unknown;

@@ -1,3 +1,8 @@
+export { BootedVm } from './boot/booted-vm.ts';
+export { type CheckOptions, checkBoot } from './boot/check.ts';
+export type { QemuUser } from './boot/qemu-user.ts';
+export type { BootContext, BootEvent, BootRequest } from './boot/request.ts';
+export type { NetworkChoice } from './boot/transient-xml.ts';
 export { RecoveryError, type RecoveryErrorCode, type RecoveryErrorFields } from './errors.ts';
 export { type DiskAtPoint, type OpenDiskOptions, openDiskAtPoint } from './serve/disk-at-point.ts';
 export type { ServeEvent } from './serve/events.ts';

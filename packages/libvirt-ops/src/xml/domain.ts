@@ -12,6 +12,8 @@ export interface DomainDescription {
   readonly disks: readonly DiskDescription[];
   /** Files that the domain needs to start, beside its disks: absolute paths. */
   readonly bootFiles: BootFiles;
+  /** The program that runs it; null where libvirt chooses. */
+  readonly emulator: string | null;
   /** It has a channel for the QEMU guest agent (which may not run). */
   readonly guestAgent: boolean;
   /** Of a running domain: whether something in the guest has opened that channel; null when the XML does not say. */
@@ -69,6 +71,7 @@ export async function parseDomain(xml: string): Promise<DomainDescription> {
     type: root.attribute('type') ?? '',
     disks: (devices?.all('disk') ?? []).map(describeDisk),
     bootFiles: bootFiles(root.child('os')),
+    emulator: devices?.textOf('emulator')?.trim() || null,
     guestAgent: agent !== undefined,
     guestAgentConnected: channelState === undefined ? null : channelState === 'connected',
     emulatedTpm: tpm !== undefined,

@@ -1,0 +1,122 @@
+import { BackupSet } from '@virtnbd/backup-set';
+import { ExitCode, formatBytes, type ProgressTask, type Session, UsageError } from '@virtnbd/cli-kit';
+import { LocalHost } from '@virtnbd/host';
+import { jsonText } from '@virtnbd/inspect-engine';
+import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { type BootContext, type BootEvent, BootedVm, type BootRequest, checkBoot } from '@virtnbd/recovery-engine';
+import { Output } from './output.ts';
+
+/** The values of the command's flags and arguments; paths are absolute. */
+export interface BootFlags {
+  readonly folder: string;
+  readonly point: string;
+  readonly uri: string | undefined;
+  readonly name: string | undefined;
+  /** Empty: as the saved VM was. */
+  readonly network: string | undefined;
+  readonly keep: string | undefined;
+  readonly check: boolean;
+  readonly sign: 'agent' | 'screen' | undefined;
+  /** Seconds. */
+  readonly timeout: number;
+  /** Seconds. */
+  readonly still: number;
+  readonly 'no-record': boolean;
+  readonly scratchdir: string;
+  readonly 'qemu-user': string | undefined;
+  readonly json: boolean;
+  readonly nocolor: boolean;
+}
+
+/** Runs the engine, and shows what it tells. */
+export async function boot(
+  flags: BootFlags,
+  session: Session,
+  writer: { name: string; version: string },
+): Promise<ExitCode> {
+  const { signal } = session;
+  const host = new LocalHost();
+  const uri = flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
+  if (isRemote(uri)) throw new UsageError(`the VM reads through a socket of this host, and ${uri} is another one`);
+  const set = await BackupSet.open(host, flags.folder, { signal });
+  const request = requestOf(flags, set);
+  const onEvent = presenter(session);
+  const context: BootContext = { host, uri, connect: () => LibvirtConnection.open(uri), onEvent, signal };
+  if (flags.check) {
+    const { sign, timeout, still } = flags;
+    const record = !flags['no-record'];
+    const verdict = await checkBoot(request, context, {
+      sign,
+      timeoutMs: timeout * 1000,
+      stillMs: still * 1000,
+      record,
+      writer,
+    });
+    const text = `${verdict.passed ? 'passed' : 'failed'} after ${verdict.seconds} s: ${verdict.message}`;
+    if (flags.json) for (const piece of jsonText(verdict)) await new Output({ colour: false }).write(piece);
+    if (verdict.passed) session.log.info(text);
+    else session.log.error(text);
+    return verdict.passed ? ExitCode.DONE : ExitCode.FAILED;
+  }
+  await using vm = await BootedVm.start(request, context);
+  if (flags.keep !== undefined) await vm.keep();
+  else {
+    session.log.info('it ends with this command, or when it shuts down; press Ctrl-C to end it');
+    await vm.ended(signal);
+    session.log.info('the VM has ended');
+  }
+  return ExitCode.DONE;
+}
+
+function requestOf(flags: BootFlags, set: BackupSet): BootRequest {
+  const { network } = flags;
+  const owner = flags['qemu-user'];
+  return {
+    set,
+    point: flags.point,
+    name: flags.name,
+    ...(network !== undefined && { network: network === '' ? { kind: 'saved' } : { kind: 'named', network } }),
+    scratchFolder: flags.scratchdir,
+    keepFolder: flags.keep,
+    ...(owner !== undefined && { qemuUser: { owner } }),
+  };
+}
+
+/** Whether a URI of libvirt names another host. */
+function isRemote(uri: string): boolean {
+  const [scheme = '', rest = ''] = uri.split('://', 2);
+  return /\+(?!unix$)/.test(scheme) || !rest.startsWith('/');
+}
+
+function presenter({ log, progress }: Session): (event: BootEvent) => void {
+  const tasks = new Map<string, ProgressTask>();
+  return (event) => {
+    switch (event.type) {
+      case 'changes':
+        return event.changes.forEach((change) => {
+          log.info(`other than the saved VM: ${change}`);
+        });
+      case 'running':
+        log.info(`${event.name} (${event.uuid}) is running`);
+        return event.consoles.forEach((command) => {
+          log.info(`  ${command}`);
+        });
+      case 'pull': {
+        const task = tasks.get(event.disk) ?? progress.task(event.disk, event.end);
+        tasks.set(event.disk, task);
+        return task.update(event.current);
+      }
+      case 'kept':
+        for (const task of tasks.values()) task.finish();
+        return log.info(`${event.name} stands on its own: ${event.images.join(', ')}`);
+      case 'note':
+        return log.warn(`${event.exportName}: ${event.message}`);
+      case 'damage':
+        return log.error(`${event.error.message} (${formatBytes(event.length)} asked for)`);
+      case 'failure':
+        return log.error(`${event.exportName}: ${event.command} failed: ${String(event.error)}`);
+      default:
+        return;
+    }
+  };
+}
