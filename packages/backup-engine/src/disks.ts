@@ -1,5 +1,6 @@
-import type { DiskDescription } from '@virtnbd/libvirt-ops';
+import type { DiskDescription, SecretReference } from '@virtnbd/libvirt-ops';
 import { BackupError } from './errors.ts';
+import type { DomainState } from './plan.ts';
 
 /** Which disks a run saves. Names are target device names (`vda`). */
 export interface DiskSelection {
@@ -30,8 +31,8 @@ export interface SavedDisk {
   readonly source: string;
   /** Its image can keep dirty bitmaps. */
   readonly tracksChanges: boolean;
-  /** The hypervisor decrypts it. */
-  readonly encrypted: boolean;
+  /** The secret with which the hypervisor decrypts it; of an encrypted disk only. */
+  readonly secret?: SecretReference;
 }
 
 /**
@@ -42,7 +43,11 @@ export interface SavedDisk {
  * @param all with the paths of volumes in place: `resolveVolumes`
  * @throws BackupError UNKNOWN_DISK, UNSUPPORTED_DISK, NO_DISKS
  */
-export function chooseDisks(all: readonly DiskDescription[], selection: DiskSelection = {}): DiskChoice {
+export function chooseDisks(
+  all: readonly DiskDescription[],
+  selection: DiskSelection = {},
+  state: DomainState = 'running',
+): DiskChoice {
   const { include, exclude = [] } = selection;
   const names = all.map(({ target }) => target);
   const unknown = include?.find((name) => !names.includes(name));
@@ -61,9 +66,9 @@ export function chooseDisks(all: readonly DiskDescription[], selection: DiskSele
       notes.push(`${target} is left out: it is a ${device} drive`);
       continue;
     }
-    const elsewhere = ELSEWHERE[disk.type];
-    if (elsewhere !== undefined) throw refusal(disk, elsewhere);
-    if (disk.format !== 'raw' || selection.raw) disks.push(saved(disk, selection));
+    const elsewhere = whereElse(disk);
+    if (elsewhere !== null) throw refusal(disk, elsewhere);
+    if (disk.format !== 'raw' || selection.raw) disks.push(saved(disk, selection, state));
     else if (include) throw refusal(disk, `${rawKind(disk)}; to save all of it each time, give --raw`);
     else warnings.push(`disk ${target} is left out: it ${rawKind(disk)}; --raw saves all of it each time`);
   }
@@ -95,12 +100,17 @@ const ELSEWHERE: Readonly<Partial<Record<DiskDescription['type'], string>>> = {
   nvme: 'is an NVMe device handed to the hypervisor, which is not supported; save it from inside the guest',
   vhostuser: 'is served by another program (vhost-user), past the hypervisor; save it there',
   dir: 'is a folder shown as a disk, which is not supported; save the folder',
-  volume: 'is a volume whose path is not known',
 };
 
+function whereElse({ type, volume }: DiskDescription): string | null {
+  if (type !== 'volume') return ELSEWHERE[type] ?? null;
+  const pool = volume?.pool ?? '';
+  return `is the volume ${volume?.volume ?? ''} of the pool ${pool}, where it is not found; start the pool: virsh pool-start ${pool}`;
+}
+
 /** @throws BackupError UNSUPPORTED_DISK for a disk that cannot be saved exactly */
-function saved(disk: DiskDescription, selection: DiskSelection): SavedDisk {
-  const { target, format, source, encrypted } = disk;
+function saved(disk: DiskDescription, selection: DiskSelection, state: DomainState): SavedDisk {
+  const { target, format, source, encrypted, secret } = disk;
   const refuse = (what: string): BackupError => refusal(disk, what);
   if (disk.readonly) throw refuse('is read-only, and libvirt saves no such disk');
   if (format !== 'qcow2' && format !== 'raw') throw refuse(`has the image format ${format}, which is not supported`);
@@ -109,5 +119,12 @@ function saved(disk: DiskDescription, selection: DiskSelection): SavedDisk {
     throw refuse('is shared, so other VMs may write to it meanwhile, and what would be saved is no single moment');
   if (encrypted && !selection.allowPlaintext)
     throw refuse('is encrypted, and its plain text would lie in the backup folder (--allow-plaintext permits that)');
-  return { target, format, source, tracksChanges: format === 'qcow2', encrypted };
+  if (encrypted && state === 'off')
+    throw refuse(
+      'is encrypted, and libvirt gives its secret to the VM alone: save it while the VM runs (-S starts it)',
+    );
+  if (disk.transient && state !== 'off')
+    throw refuse('is transient: what is written to it ends with the VM, and libvirt saves it only while the VM is off');
+  const tracksChanges = format === 'qcow2';
+  return { target, format, source, tracksChanges, ...(encrypted && secret !== undefined && { secret }) };
 }

@@ -33,7 +33,7 @@ export function exportBitmap(target: string): string {
 }
 
 /** What of a planned disk shows in a job. */
-export type JobDisk = Pick<PlannedDisk, 'target' | 'since' | 'tracksChanges'>;
+export type JobDisk = Pick<PlannedDisk, 'target' | 'since' | 'tracksChanges' | 'secret'>;
 
 /** The backup and the checkpoint XML of a run; disks that it does not save take no part in either. */
 export function jobXml(
@@ -49,11 +49,13 @@ export function jobXml(
     socketPath: plan.socketPath,
     ...(incremental !== null && { incremental }),
     disks: [
-      ...saved.map(({ target, since }) => ({
+      ...saved.map(({ target, since, secret }) => ({
         target,
         backup: true,
         exportName: target,
         scratchFile: plan.scratchFiles.get(target) ?? '',
+        // What the guest overwrites meanwhile must not lie there in plain text.
+        ...(secret !== undefined && { scratchSecret: secret }),
         ...(since !== null && { exportBitmap: exportBitmap(target) }),
         whole: incremental !== null && since === null,
       })),

@@ -12,6 +12,7 @@ import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
 import { checkFolder, chooseLevel, type DomainState, differentialId, type RunPlan } from './plan.ts';
+import { resolveVolumes } from './resolve-volumes.ts';
 import { inspectSource } from './source-image.ts';
 
 /** What was found before the plan is made. */
@@ -42,7 +43,8 @@ export async function prepare(
 ): Promise<RunPlan> {
   const domainXml = await libvirt.domainXml(domain.uuid);
   const description = await parseDomain(domainXml);
-  const choice = chooseDisks(description.disks, request.selection);
+  const allDisks = await resolveVolumes(libvirt, description.disks);
+  const choice = chooseDisks(allDisks, request.selection, state);
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
   if (state !== 'off') await checkPaths(hypervisor, request);
@@ -76,7 +78,7 @@ export async function prepare(
     checkpoint: checkpoints.create,
     parent: parent?.id ?? null,
     superseded: checkpoints.remove,
-    allDisks: description.disks,
+    allDisks,
     beside: await planBeside(hypervisor, question, tell),
     agent: await agentState(hypervisor, description, domain),
   };

@@ -111,3 +111,11 @@ test('an encrypted disk is saved when its plain text may lie in the folder', () 
 test('a VM without a disk to save is refused', () => {
   expect(() => chooseDisks([disk('sda', { device: 'cdrom' })])).toThrow(expect.objectContaining({ code: 'NO_DISKS' }));
 });
+
+test('an encrypted disk is not saved while the VM is off, a transient one only then', () => {
+  const encrypted = disk('vda', { encrypted: true, secret: { uuid: 'a-uuid' } });
+  expect(() => chooseDisks([encrypted], { allowPlaintext: true }, 'off')).toThrow(/-S/);
+  expect(chooseDisks([encrypted], { allowPlaintext: true }).disks[0]?.secret).toEqual({ uuid: 'a-uuid' });
+  expect(() => chooseDisks([disk('vda', { transient: true })], {}, 'paused')).toThrow(/off/);
+  expect(chooseDisks([disk('vda', { transient: true })], {}, 'off').disks).toHaveLength(1);
+});

@@ -11,6 +11,7 @@ import { runningBackup, waitForJobEnd } from './job-end.ts';
 import type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 import { WorkerThread } from './worker-thread.ts';
 import { parseCheckpoint } from './xml/checkpoint.ts';
+import { parseVolume, type VolumeDescription } from './xml/volume.ts';
 
 const OPEN_TIMEOUT = 30_000;
 const CLOSE_TIMEOUT = 5_000;
@@ -285,6 +286,15 @@ export class LibvirtConnection implements AsyncDisposable {
    */
   agentCommand(uuid: string, command: string, seconds: number): Promise<string> {
     return this.#thread.call('agentCommand', uuid, command, seconds);
+  }
+
+  /**
+   * A volume of a storage pool, by their names.
+   *
+   * @throws LibvirtError NO_STORAGE_POOL, NO_STORAGE_VOL; OPERATION_INVALID when the pool is not active
+   */
+  async volume(pool: string, volume: string): Promise<VolumeDescription> {
+    return await parseVolume(await this.#thread.call('volumeXml', pool, volume));
   }
 
   /**

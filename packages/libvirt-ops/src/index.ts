@@ -29,6 +29,13 @@ export {
   type CheckpointXmlInput,
   parseCheckpoint,
 } from './xml/checkpoint.ts';
-export { type BootFiles, type DiskDescription, type DomainDescription, parseDomain } from './xml/domain.ts';
+export {
+  type BootFiles,
+  type DiskDescription,
+  type DomainDescription,
+  parseDomain,
+  type SecretReference,
+} from './xml/domain.ts';
 export { EditableElement, EditableXml, type Place } from './xml/edit.ts';
 export type { NewElement } from './xml/new-element.ts';
+export { parseVolume, type VolumeDescription } from './xml/volume.ts';

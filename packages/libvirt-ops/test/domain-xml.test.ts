@@ -160,8 +160,8 @@ describe('a disk', () => {
     const secret = `<encryption format='luks'><secret type='passphrase' uuid='${UUID}'/></encryption>`;
     const inside = `<disk type='file'><driver type='qcow2'/><source file='/a'>${secret}</source><target dev='vda'/></disk>`;
     const beside = `<disk type='file'><driver type='qcow2'/><source file='/a'/>${secret}<target dev='vda'/></disk>`;
-    expect(await disk(inside)).toMatchObject({ encrypted: true });
-    expect(await disk(beside)).toMatchObject({ encrypted: true });
+    expect(await disk(inside)).toMatchObject({ encrypted: true, secret: { uuid: UUID } });
+    expect(await disk(beside)).toMatchObject({ encrypted: true, secret: { uuid: UUID } });
   });
 
   test('whose changes are thrown away', async () => {

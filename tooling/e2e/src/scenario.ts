@@ -48,6 +48,11 @@ export class Scenario implements AsyncDisposable {
     return new Scenario(libvirt, vm, await tempFolder(), ODD_NAME, false);
   }
 
+  /** A paused VM with these disks in a libvirt that the caller has, and stops. */
+  static async in(libvirt: TestLibvirt, disks: readonly DiskSpec[]): Promise<Scenario> {
+    return new Scenario(libvirt, await libvirt.createVm({ disks }), await tempFolder(), ODD_NAME, false);
+  }
+
   /** Starts a libvirt of its own and a paused VM with these disks. */
   static async start(
     disks: readonly DiskSpec[] = [{ target: 'vda' }],
@@ -150,8 +155,12 @@ export class Scenario implements AsyncDisposable {
       const image = join(target, this.imageName(disk));
       expect(await difference(image, this.reference(point, disk)), `${disk} at ${point}`).toBeNull();
     }
-    const images = (await readdir(target)).filter((name) => /\.(qcow2|raw)$/.test(name));
-    expect(images, point).toHaveLength(disks.length);
+    const others = [...this.#imageNames].filter(([disk]) => !disks.includes(disk)).map(([, name]) => name);
+    const names = await readdir(target);
+    expect(
+      names.filter((name) => others.includes(name)),
+      point,
+    ).toEqual([]);
   }
 
   /** Restores `point` and reads ranges of one of its disks, each of which holds one value only. */

@@ -17,5 +17,25 @@ export function storageCalls(session: Session) {
         libvirt.virStoragePoolFree(pool);
       }
     },
+
+    volumeXml(poolName: string, volumeName: string): string {
+      const pool = session.value(
+        'virStoragePoolLookupByName',
+        libvirt.virStoragePoolLookupByName(session.connection, plain(poolName)),
+      );
+      try {
+        const volume = session.value(
+          'virStorageVolLookupByName',
+          libvirt.virStorageVolLookupByName(pool, plain(volumeName)),
+        );
+        try {
+          return session.value('virStorageVolGetXMLDesc', libvirt.virStorageVolGetXMLDesc(volume, 0));
+        } finally {
+          libvirt.virStorageVolFree(volume);
+        }
+      } finally {
+        libvirt.virStoragePoolFree(pool);
+      }
+    },
   };
 }

@@ -8,6 +8,7 @@ declare const kind: unique symbol;
 type Handle<K extends string> = bigint & { readonly [kind]: K };
 export type ConnectHandle = Handle<'virConnectPtr'>;
 export type DomainHandle = Handle<'virDomainPtr'>;
+export type VolumeHandle = Handle<'virStorageVolPtr'>;
 export type CheckpointHandle = Handle<'virDomainCheckpointPtr'>;
 export type StreamHandle = Handle<'virStreamPtr'>;
 export type StoragePoolHandle = Handle<'virStoragePoolPtr'>;
@@ -51,6 +52,7 @@ export interface LibvirtFunctions {
   virDomainSetAutostart(domain: DomainHandle, autostart: number): number;
 
   virStoragePoolLookupByTargetPath(connection: ConnectHandle, path: string): StoragePoolHandle | null;
+  virStoragePoolLookupByName(connection: ConnectHandle, name: string): StoragePoolHandle | null;
   virStoragePoolFree(pool: StoragePoolHandle): number;
   virStoragePoolGetName(pool: StoragePoolHandle): string | null;
   virStoragePoolIsActive(pool: StoragePoolHandle): number;
@@ -85,6 +87,10 @@ export interface LibvirtFunctions {
   virDomainCheckpointGetXMLDesc(checkpoint: CheckpointHandle, flags: number): string | null;
   virDomainCheckpointCreateXML(domain: DomainHandle, xml: string, flags: number): CheckpointHandle | null;
   virDomainCheckpointDelete(checkpoint: CheckpointHandle, flags: number): number;
+
+  virStorageVolLookupByName(pool: StoragePoolHandle, name: string): VolumeHandle | null;
+  virStorageVolFree(volume: VolumeHandle): number;
+  virStorageVolGetXMLDesc(volume: VolumeHandle, flags: number): string | null;
 
   virDomainFSFreeze(domain: DomainHandle, mountpoints: string[] | null, count: number, flags: number): number;
   virDomainFSThaw(domain: DomainHandle, mountpoints: null, count: number, flags: number): number;
@@ -147,6 +153,7 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainSetAutostart: 'int virDomainSetAutostart(void *domain, int autostart)',
 
   virStoragePoolLookupByTargetPath: 'void *virStoragePoolLookupByTargetPath(void *connection, const char *path)',
+  virStoragePoolLookupByName: 'void *virStoragePoolLookupByName(void *connection, const char *name)',
   virStoragePoolFree: 'int virStoragePoolFree(void *pool)',
   virStoragePoolGetName: 'const char *virStoragePoolGetName(void *pool)',
   virStoragePoolIsActive: 'int virStoragePoolIsActive(void *pool)',
@@ -181,6 +188,10 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainCheckpointGetXMLDesc: 'str! virDomainCheckpointGetXMLDesc(void *checkpoint, unsigned int flags)',
   virDomainCheckpointCreateXML: 'void *virDomainCheckpointCreateXML(void *domain, const char *xml, unsigned int flags)',
   virDomainCheckpointDelete: 'int virDomainCheckpointDelete(void *checkpoint, unsigned int flags)',
+
+  virStorageVolLookupByName: 'void *virStorageVolLookupByName(void *pool, const char *name)',
+  virStorageVolFree: 'int virStorageVolFree(void *volume)',
+  virStorageVolGetXMLDesc: 'str! virStorageVolGetXMLDesc(void *volume, unsigned int flags)',
 
   virDomainFSFreeze:
     'int virDomainFSFreeze(void *domain, const char **mountpoints, unsigned int count, unsigned int flags)',

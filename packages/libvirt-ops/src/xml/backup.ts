@@ -1,4 +1,5 @@
 import { element, escapeXml } from './build.ts';
+import type { SecretReference } from './domain.ts';
 import { parseXml } from './parse.ts';
 
 export interface BackupDisk {
@@ -8,6 +9,8 @@ export interface BackupDisk {
   readonly backup: boolean;
   /** Where QEMU keeps what the guest overwrites during the job; libvirt chooses when absent. */
   readonly scratchFile?: string;
+  /** The scratch file is encrypted with this secret, as the disk is. */
+  readonly scratchSecret?: SecretReference;
   /** Name of the NBD export; libvirt uses the target when absent. */
   readonly exportName?: string;
   /** Name of the exported bitmap of an incremental backup; libvirt makes one up when absent. */
@@ -51,7 +54,12 @@ function diskElement(disk: BackupDisk): string {
   };
   return disk.scratchFile === undefined
     ? element('disk', attributes)
-    : element('disk', attributes, element('scratch', { file: disk.scratchFile }));
+    : element('disk', attributes, element('scratch', { file: disk.scratchFile }, ...scratchEncryption(disk)));
+}
+
+function scratchEncryption({ scratchSecret }: BackupDisk): string[] {
+  if (scratchSecret === undefined) return [];
+  return [element('encryption', { format: 'luks' }, element('secret', { type: 'passphrase', ...scratchSecret }))];
 }
 
 export interface BackupJobDescription {

@@ -52,6 +52,14 @@ export interface DiskDescription {
   readonly dataFile?: string;
   /** The image is encrypted by the hypervisor (LUKS): its contents are plain on the NBD side. */
   readonly encrypted: boolean;
+  /** Where libvirt keeps the passphrase of an encrypted image, when the XML names one. */
+  readonly secret?: SecretReference;
+}
+
+/** A secret of libvirt, by its uuid or by its usage. */
+export interface SecretReference {
+  readonly uuid?: string;
+  readonly usage?: string;
 }
 
 /** Reads a domain's XML. @throws LibvirtError BAD_XML */
@@ -98,7 +106,7 @@ function describeDisk(disk: XmlElement): DiskDescription {
     transient: disk.child('transient') !== undefined,
     backingChain: disk.child('backingStore')?.child('source') !== undefined,
     ...dataFileOf(source),
-    encrypted: disk.child('encryption') !== undefined || source?.child('encryption') !== undefined,
+    ...encryptionOf(disk.child('encryption') ?? source?.child('encryption')),
   };
 }
 
@@ -117,6 +125,15 @@ function networkOf(type: string, source: XmlElement | undefined): Pick<DiskDescr
   const protocol = source?.attribute('protocol');
   if (type !== 'network' || protocol === undefined) return {};
   return { network: { protocol, name: source?.attribute('name') ?? null } };
+}
+
+function encryptionOf(encryption: XmlElement | undefined): Pick<DiskDescription, 'encrypted' | 'secret'> {
+  if (encryption === undefined) return { encrypted: false };
+  const secret = encryption.child('secret');
+  const uuid = secret?.attribute('uuid');
+  const usage = secret?.attribute('usage');
+  if (uuid !== undefined) return { encrypted: true, secret: { uuid } };
+  return usage === undefined ? { encrypted: true } : { encrypted: true, secret: { usage } };
 }
 
 /** `<source><dataStore><source file=…/></dataStore></source>` (libvirt 10.10 and newer). */

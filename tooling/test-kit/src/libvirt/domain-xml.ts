@@ -1,10 +1,15 @@
 export type DiskBus = 'virtio' | 'scsi' | 'sata';
 
+/** A disk that libvirt knows as a block device (its path is the image's), or as a volume of a storage pool. */
+export type DiskSource = 'block' | { readonly pool: string; readonly volume: string };
+
 export interface DiskXml {
   readonly target: string;
   readonly format: string;
   readonly path: string;
   readonly bus: DiskBus;
+  /** A file when absent. */
+  readonly source?: DiskSource | undefined;
   /** More attributes of `<driver>`, as XML text: `cache='none'`. */
   readonly driver?: string | undefined;
   /** More elements inside `<disk>`. */
@@ -38,9 +43,17 @@ function escapeXml(text: string): string {
 }
 
 export function diskXml(disk: DiskXml): string {
-  return `<disk type='file' device='disk'>
+  const { source } = disk;
+  const type = source === undefined ? 'file' : source === 'block' ? source : 'volume';
+  return `<disk type='${type}' device='disk'>
 <driver name='qemu' type='${disk.format}' discard='unmap' ${disk.driver ?? ''}/>
-<source file='${escapeXml(disk.path)}'/><target dev='${escapeXml(disk.target)}' bus='${disk.bus}'/>${disk.xml ?? ''}</disk>`;
+${sourceXml(disk)}<target dev='${escapeXml(disk.target)}' bus='${disk.bus}'/>${disk.xml ?? ''}</disk>`;
+}
+
+function sourceXml({ path, source }: DiskXml): string {
+  if (source === undefined) return `<source file='${escapeXml(path)}'/>`;
+  if (source === 'block') return `<source dev='${escapeXml(path)}'/>`;
+  return `<source pool='${escapeXml(source.pool)}' volume='${escapeXml(source.volume)}'/>`;
 }
 
 /** A cheap machine without KVM (`type='qemu'`: TCG). */

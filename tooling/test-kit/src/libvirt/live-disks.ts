@@ -4,23 +4,24 @@ import type { DiskBus } from './domain-xml.ts';
 
 export interface LiveDisk extends AttachedDisk {
   readonly target: string;
-  readonly path: string;
+  /** null for a volume, which the XML names by its pool, and for a drive without a medium. */
+  readonly path: string | null;
   readonly format: string;
 }
 
 /** Disks with an alias, as libvirt prints them for an active VM. */
 export function disksOf(xml: string): Map<string, LiveDisk> {
   const disks = new Map<string, LiveDisk>();
-  for (const [, body = ''] of xml.matchAll(/<disk type='file' device='disk'[^>]*>(.*?)<\/disk>/gs)) {
+  for (const [, body = ''] of xml.matchAll(/<disk type='(?:file|block|volume)' device='disk'[^>]*>(.*?)<\/disk>/gs)) {
     const own = body.replace(/<backingStore.*<\/backingStore>/s, '');
     const target = /<target dev='([^']*)' bus='([^']*)'/.exec(own);
-    const path = /<source file='([^']*)'/.exec(own)?.[1];
-    if (target?.[1] === undefined || path === undefined) continue;
+    const path = /<source (?:file|dev)='([^']*)'/.exec(own)?.[1];
+    if (target?.[1] === undefined) continue;
     disks.set(target[1], {
       target: target[1],
       bus: target[2] as DiskBus,
       alias: /<alias name='([^']*)'/.exec(own)?.[1] ?? '',
-      path: unescapeXml(path),
+      path: path === undefined ? null : unescapeXml(path),
       format: /<driver [^>]*type='([^']*)'/.exec(own)?.[1] ?? 'raw',
     });
   }

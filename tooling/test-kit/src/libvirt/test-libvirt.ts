@@ -83,7 +83,7 @@ export class TestLibvirt implements AsyncDisposable {
     const { name, uuid } = identityOf(xml);
     const known = this.machines.find((vm) => vm.uuid === uuid);
     if (known !== undefined) return known;
-    const disks = [...disksOf(xml).values()];
+    const disks = [...disksOf(xml).values()].flatMap(({ path, ...disk }) => (path === null ? [] : [{ ...disk, path }]));
     const folder = join(this.folder, 'images');
     const vm = new TestVm(this, { name, uuid, disks, folder, guest: options.guest === true });
     this.machines.push(vm);

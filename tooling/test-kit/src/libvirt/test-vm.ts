@@ -134,7 +134,9 @@ export class TestVm {
   async imagePath(target: string): Promise<{ path: string; format: string }> {
     const found = disksOf(await this.xml()).get(target);
     if (found === undefined) throw new TestKitError('USAGE', `${this.name} has no disk ${target}`);
-    return { path: found.path, format: found.format };
+    const path = found.path ?? this.diskList.find((disk) => disk.target === target)?.path;
+    if (path === undefined) throw new TestKitError('USAGE', `Where the image of ${target} is was not told`);
+    return { path, format: found.format };
   }
 
   /**

@@ -4,7 +4,7 @@ import { makeImage } from '../files.ts';
 import { guestFiles } from '../guest/guest.ts';
 import { giveToDaemon } from '../identity.ts';
 import { findProgram } from '../programs.ts';
-import { type DiskBus, diskXml, domainXml, type Firmware } from './domain-xml.ts';
+import { type DiskBus, type DiskSource, diskXml, domainXml, type Firmware } from './domain-xml.ts';
 
 export interface DiskSpec {
   /** `vda`, `sdb` … */
@@ -15,6 +15,8 @@ export interface DiskSpec {
   readonly size?: number | string;
   /** An image to use as it is, in place; it is given to the user that qemu runs as. */
   readonly image?: string;
+  /** How libvirt is told of the image; as a file by default. */
+  readonly source?: DiskSource;
   /** Default by the target: `vd…` virtio, `sd…` scsi. */
   readonly bus?: DiskBus;
   /** More attributes of `<driver>`, as XML text. */
@@ -68,7 +70,7 @@ export async function prepareDisk(folder: string, number: number, spec: DiskSpec
 }
 
 export function diskXmlOf(spec: DiskSpec, disk: VmDisk): string {
-  return diskXml({ ...disk, driver: spec.driver, xml: spec.xml });
+  return diskXml({ ...disk, source: spec.source, driver: spec.driver, xml: spec.xml });
 }
 
 export async function prepareVm(
@@ -89,7 +91,10 @@ export async function prepareVm(
   const xml = domainXml({
     name,
     memoryMiB: spec.memoryMiB ?? (guest === null ? 32 : 192),
-    disks: disks.map((disk, i) => ({ ...disk, driver: spec.disks[i]?.driver, xml: spec.disks[i]?.xml })),
+    disks: disks.map((disk, i) => {
+      const { source, driver, xml } = spec.disks[i] ?? {};
+      return { ...disk, source, driver, xml };
+    }),
     emulator,
     firmware: spec.firmware ?? 'bios',
     boot: guest === null ? undefined : { ...guest, arguments: 'console=ttyS0 quiet panic=1' },

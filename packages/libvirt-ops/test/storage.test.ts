@@ -1,0 +1,45 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requires, TestLibvirt } from '@virtnbd/test-kit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LibvirtConnection, parseVolume } from '../src/index.ts';
+
+describe.skipIf(requires('libvirt').skip)('a storage volume', () => {
+  let libvirt: TestLibvirt;
+  let connection: LibvirtConnection;
+  let folder: string;
+
+  beforeAll(async () => {
+    libvirt = await TestLibvirt.start();
+    connection = await LibvirtConnection.open(libvirt.uri);
+    folder = join(libvirt.workFolder, 'pool');
+    await mkdir(folder);
+    await writeFile(join(folder, 'disk [1] ü.raw'), new Uint8Array(4096));
+    const xml = join(libvirt.workFolder, 'pool.xml');
+    await writeFile(xml, `<pool type='dir'><name>a pool</name><target><path>${folder}</path></target></pool>`);
+    await libvirt.virsh('pool-define', xml);
+    await libvirt.virsh('pool-start', 'a pool');
+  });
+
+  afterAll(async () => {
+    await connection?.close();
+    await libvirt?.stop();
+  });
+
+  test('is found by the names of pool and volume, and tells its path and kind', async () => {
+    expect(await connection.volume('a pool', 'disk [1] ü.raw')).toEqual({
+      name: 'disk [1] ü.raw',
+      type: 'file',
+      path: join(folder, 'disk [1] ü.raw'),
+    });
+  });
+
+  test('that is not there is told apart from a pool that is not there', async () => {
+    await expect(connection.volume('a pool', 'none')).rejects.toMatchObject({ code: 'NO_STORAGE_VOL' });
+    await expect(connection.volume('no pool', 'none')).rejects.toMatchObject({ code: 'NO_STORAGE_POOL' });
+  });
+});
+
+test('volume XML without a path is refused', async () => {
+  await expect(parseVolume('<volume><name>v</name></volume>')).rejects.toMatchObject({ code: 'BAD_XML' });
+});
