@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Flags } from '@oclif/core';
 import { BaseCommand, type CommandFlags, type ExitCode, logfileFlag, type Session } from '@virtnbd/cli-kit';
+import { domainFlags, ESTABLISHED_DOMAIN_FLAGS } from './domain-flags.ts';
 
 /** `virtnbdrestore`: flags in, the engine's events out. */
 export default class Restore extends BaseCommand<typeof Restore> {
@@ -25,6 +26,10 @@ export default class Restore extends BaseCommand<typeof Restore> {
     },
     { description: 'one disk', command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 -d vda' },
     {
+      description: 'with the VM defined, under another name, beside the original',
+      command: '<%= config.bin %> -cD -i /backup/vm1 -o /restore/vm1 --name vm1-again',
+    },
+    {
       description: 'only tell what would be done',
       command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --dry-run',
     },
@@ -40,6 +45,7 @@ export default class Restore extends BaseCommand<typeof Restore> {
   static override established = [
     ...['action', 'input', 'output', 'until', 'sequence', 'disk', 'socketfile', 'raw', 'buffsize', 'preallocate'],
     ...['compress', 'logfile'],
+    ...ESTABLISHED_DOMAIN_FLAGS,
   ];
   static override flags = {
     action: Flags.option({
@@ -104,7 +110,11 @@ export default class Restore extends BaseCommand<typeof Restore> {
       description: 'do not ask before a device or an image is overwritten',
       helpGroup: 'TARGET',
     }),
-    raw: Flags.boolean({ char: 'r', description: 'restore raw images, too: they always are', helpGroup: 'TARGET' }),
+    raw: Flags.boolean({
+      char: 'r',
+      description: 'with -c, raw disks that the backup lacks stay in the configuration',
+      helpGroup: 'CONFIGURATION',
+    }),
     socketfile: Flags.string({
       char: 'f',
       description: "the socket of the image's server; in a private folder by default",
@@ -118,6 +128,7 @@ export default class Restore extends BaseCommand<typeof Restore> {
       min: 1,
       helpValue: 'BYTES',
     }),
+    ...domainFlags,
     logfile: logfileFlag(join(homedir(), 'virtnbdrestore.log')),
   };
 

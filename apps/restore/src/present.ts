@@ -3,6 +3,7 @@ import type {
   Hole,
   HoleContent,
   PlannedImage,
+  RestoredDomain,
   RestoreEvent,
   RestorePhase,
   RestoreResult,
@@ -68,12 +69,21 @@ export function tellEstimate({ estimate }: RestoreResult, log: Logger): void {
   log.info(`about ${formatBytes(estimate.spaceNeeded)} are needed${free}; nothing was written`);
 }
 
-export function tellResult({ plan, images, leftOut }: RestoreResult, milliseconds: number, log: Logger): void {
+export function tellResult({ plan, images, leftOut, domain }: RestoreResult, milliseconds: number, log: Logger): void {
   for (const { disk, path, holes } of images) {
     log.info(`disk ${disk} at ${plan.point}: ${path}`);
     tellHoles(disk, holes, log);
   }
   for (const message of leftOut) log.warn(`left out: ${message}`);
+  if (domain !== null) tellDomain(domain, log);
   const seconds = (milliseconds / 1000).toFixed(1);
   log.info(`restored ${images.length === 1 ? '1 disk' : `${images.length} disks`} in ${seconds} s`);
+}
+
+function tellDomain({ configFile, bootFiles, defined }: RestoredDomain, log: Logger): void {
+  for (const { kind, path } of bootFiles) log.info(`${kind}: ${path}`);
+  log.info(`configuration: ${configFile}`);
+  if (defined === null) return;
+  log.info(`the VM ${defined.name} is defined${defined.autostart ? ', and starts with its host' : ''}`);
+  if (defined.pool !== null) log.info(`the storage pool ${defined.pool} knows the images`);
 }

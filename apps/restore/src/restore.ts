@@ -2,20 +2,21 @@ import { basename, resolve } from 'node:path';
 import { openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
+import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { isImageFormat, type RestoreRequest, runRestore } from '@virtnbd/restore-engine';
 import { confirmOverwrite } from './confirm.ts';
 import { type DiskTarget, diskTargets } from './disk-targets.ts';
+import { type DomainFlags, domainRequest } from './domain-flags.ts';
 import { presenter, tellEstimate, tellResult } from './present.ts';
 import { printJson } from './print-json.ts';
 
 /** The values of the command's flags. */
-export interface RestoreFlags {
+export interface RestoreFlags extends DomainFlags {
   /** A folder, or zips. */
   readonly input: string;
   readonly output: string | undefined;
   readonly disk: string | undefined;
   readonly until: string;
-  readonly sequence: string | undefined;
   readonly 'dry-run': boolean;
   readonly json: boolean;
   readonly verify: boolean;
@@ -29,6 +30,7 @@ export interface RestoreFlags {
   readonly onto: readonly string[] | undefined;
   readonly yes: boolean;
   readonly socketfile: string | undefined;
+  readonly uri: string | undefined;
   readonly logfile: string;
 }
 
@@ -39,8 +41,10 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   const devices = diskTargets('--to-device', flags['to-device']);
   const onto = diskTargets('--onto', flags.onto);
   await using source = await openBackupSource(host, flags.input, process.cwd());
-  const request = { ...requestOf(flags, devices, onto), folder: source.folder };
   await log.attachFile(host.files, flags.logfile);
+  const domain = domainRequest(flags, log);
+  const request = { ...requestOf(flags, devices, onto), folder: source.folder, domain };
+  await using libvirt = domain.define === true ? await connect(flags.uri) : null;
   if (!flags['dry-run']) await confirmOverwrite([...devices, ...onto], { yes: flags.yes, signal });
   const since = performance.now();
   const socket = flags.socketfile === undefined ? {} : { socketFile: resolve(flags.socketfile) };
@@ -49,6 +53,7 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
     targetHost: host,
     signal,
     onEvent: presenter(session),
+    ...(libvirt !== null && { libvirt }),
     ...socket,
   });
   if (flags.json) await printJson({ schema: 'virtnbd-restore', version: 1, ...result });
@@ -56,6 +61,10 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   if (!flags['dry-run']) tellResult(result, performance.now() - since, log);
   const damaged = result.leftOut.length > 0 || result.images.some(({ holes }) => holes.length > 0);
   return damaged ? ExitCode.SALVAGED : ExitCode.DONE;
+}
+
+function connect(uri: string | undefined): Promise<LibvirtConnection> {
+  return LibvirtConnection.open(uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session'));
 }
 
 function requestOf(

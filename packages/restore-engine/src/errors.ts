@@ -25,7 +25,13 @@ export type RestoreErrorCode =
   /** The backup is damaged where the point needs it. */
   | 'DAMAGED'
   /** The VM's configuration is none that libvirt writes. */
-  | 'BAD_DOMAIN';
+  | 'BAD_DOMAIN'
+  /** The backup holds no configuration of the VM. */
+  | 'NO_CONFIG'
+  /** A VM of the restored one's name is there. */
+  | 'DOMAIN_EXISTS'
+  /** libvirt does not take the restored configuration; all else is restored. */
+  | 'DEFINE_FAILED';
 
 /** A restore that could not be made; the message says what happened, to what, and what to do. */
 export class RestoreError extends Error {

@@ -1,5 +1,6 @@
 export { type AdjustedDomain, adjustDomain } from './domain/adjust.ts';
 export type { Adjustment, BootKind, RestoredDisk } from './domain/adjustment.ts';
+export type { DefinedDomain, DomainRequest, RestoredDomain } from './domain/request.ts';
 export { dumpHeaders } from './dump-headers.ts';
 export { RestoreError, type RestoreErrorCode } from './errors.ts';
 export type { Hole, HoleContent } from './holes.ts';

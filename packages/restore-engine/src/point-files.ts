@@ -38,7 +38,7 @@ export async function readPointFiles(
   const read = (work: Promise<string | null>): Promise<string | null> =>
     onDamage === undefined ? work : work.catch((error: unknown) => told(error, onDamage));
   const name = domainXmlName(identOf(point));
-  const text = await read(readSmall(host, set, point, name));
+  const text = await read(readPointFile(host, set, point, name));
   const imageInfos = new Map<string, string>();
   for (const { disk } of point.disks) {
     const info = await read(readImageInfo(host, set, point, disk));
@@ -54,7 +54,7 @@ export async function readImageInfo(
   point: RestorePoint,
   disk: string,
 ): Promise<string | null> {
-  return await readSmall(host, set, point, imageInfoName(disk, identOf(point)));
+  return await readPointFile(host, set, point, imageInfoName(disk, identOf(point)));
 }
 
 function told(error: unknown, onDamage: (message: string) => void): null {
@@ -95,13 +95,22 @@ function safeBase(path: string | null): string | null {
 }
 
 /** The part of the small files' names that says to which point they belong. */
-function identOf({ id, level }: RestorePoint): string {
+export function identOf({ id, level }: RestorePoint): string {
   // An offline increment of the established tool goes by the name of its parent.
   return level === 'copy' ? 'copy' : id.replace(/\+offline$/, '');
 }
 
-/** The file's text; null when there is none, and none is to be. */
-async function readSmall(host: Host, set: BackupSet, point: RestorePoint, name: string): Promise<string | null> {
+/**
+ * The text of a small file of a point, compared with the sum in its manifest; null when there is none, and none is to be.
+ *
+ * @throws BackupSetError CHECKSUM, MISSING_FILE
+ */
+export async function readPointFile(
+  host: Host,
+  set: BackupSet,
+  point: RestorePoint,
+  name: string,
+): Promise<string | null> {
   const recorded = point.manifest?.files.find((file) => file.name === name);
   const bytes = await readIfThere(host, join(set.folder, name));
   if (recorded === undefined) return bytes === null ? null : Buffer.from(bytes).toString('utf8');

@@ -1,4 +1,6 @@
 import type { Host } from '@virtnbd/host';
+import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import type { DomainRequest, RestoredDomain } from './domain/request.ts';
 import type { Hole } from './holes.ts';
 import type { RestorePlan, RestoreSelection } from './plan.ts';
 import type { RestoreEstimate } from './survey.ts';
@@ -12,7 +14,7 @@ export interface RestoreRequest extends RestoreSelection {
   readonly sequence?: readonly string[];
   /** Restore what is good of a damaged point, and tell what is not. */
   readonly salvage?: boolean;
-  /** Where the images go, an absolute path; made, with mode 0700, when it is not there. */
+  /** Where the images go, an absolute path; made, with mode 0700 (0711 for a VM that is to run from it), when it is not there. */
   readonly target: string;
   /** Reserve all space of the images beforehand. */
   readonly preallocate?: boolean;
@@ -22,6 +24,8 @@ export interface RestoreRequest extends RestoreSelection {
   readonly force?: boolean;
   /** Read every target back when it is written, and compare. */
   readonly verify?: boolean;
+  /** What becomes of the VM's configuration; it is copied when absent. Of no effect with a sequence. */
+  readonly domain?: DomainRequest;
   /** Only plan: nothing is created. */
   readonly dryRun?: boolean;
   /** Disks that are written at the same time; 2 when absent. */
@@ -37,6 +41,8 @@ export interface RestoreContext {
   readonly tempFolder?: string;
   /** The socket itself, where its place matters; `SOCKET.DISK` for each disk after the first. */
   readonly socketFile?: string;
+  /** Where a restored VM is defined. */
+  readonly libvirt?: LibvirtConnection;
   readonly onEvent?: (event: RestoreEvent) => void;
   /** Ends the restore; images that are not complete are removed. */
   readonly signal?: AbortSignal;
@@ -75,4 +81,6 @@ export interface RestoreResult {
   readonly images: readonly RestoredImage[];
   /** Files beside the disks that are damaged and were left out, in words; only after a salvage. */
   readonly leftOut: readonly string[];
+  /** The VM's configuration, after a dry run as it would be; null when there is none. */
+  readonly domain: RestoredDomain | null;
 }

@@ -3,6 +3,7 @@ import { BackupSet, type RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
 import type { OpenedContent } from './content.ts';
 import { explainDamage, isDamage } from './diagnose.ts';
+import { DomainStage } from './domain/domain-stage.ts';
 import { RestoreError } from './errors.ts';
 import { inParallel } from './in-parallel.ts';
 import { restoreOnto } from './onto-image.ts';
@@ -50,7 +51,7 @@ class Restore {
     const point = sequence === undefined ? set.point(this.#request.point) : null;
     try {
       await using source = await this.#sourceOf(set, point);
-      return await this.#restore(source);
+      return await this.#restore(source, set, point);
     } catch (error) {
       if (point === null || dryRun || signal?.aborted === true || !isDamage(error)) throw error;
       this.#note('the backup is damaged: looking for all that is, and for a point that is whole');
@@ -67,12 +68,32 @@ class Restore {
     return await salvageSource(host, set, point, this.#request, signal);
   }
 
-  async #restore(source: RestoreSource): Promise<RestoreResult> {
-    const { plan, leftOut } = source;
+  async #restore(source: RestoreSource, set: BackupSet, point: RestorePoint | null): Promise<RestoreResult> {
+    const { plan } = source;
     this.#context.onEvent?.({ type: 'plan', plan });
     const estimate = await this.#survey(source);
-    if (this.#request.dryRun === true) return { plan, estimate, images: [], leftOut };
-    return { plan, estimate, images: await this.#apply(source), leftOut };
+    const leftOut = [...source.leftOut];
+    const stage = point === null ? null : await this.#planDomain(source, set, point, leftOut);
+    if (this.#request.dryRun === true) return { plan, estimate, images: [], leftOut, domain: stage?.preview() ?? null };
+    const images = await this.#apply(source, stage);
+    return { plan, estimate, images, leftOut, domain: (await stage?.finish()) ?? null };
+  }
+
+  async #planDomain(
+    { plan, files }: RestoreSource,
+    set: BackupSet,
+    point: RestorePoint,
+    leftOut: string[],
+  ): Promise<DomainStage | null> {
+    const { domain = {}, target, salvage = false } = this.#request;
+    const { host, libvirt = null } = this.#context;
+    const places = { host, targetHost: this.#target, targetFolder: target, libvirt };
+    const onDamage = (message: string): void => void leftOut.push(message);
+    const question = { request: domain, set, point, files, plan, ...places, ...(salvage && { onDamage }) };
+    const stage = await DomainStage.plan(question);
+    for (const change of stage?.changes ?? []) this.#note(`configuration: ${change}`);
+    for (const warning of stage?.warnings ?? []) this.#note(warning);
+    return stage;
   }
 
   /** Looks at all that will be read before anything is created. */
@@ -91,17 +112,18 @@ class Restore {
     return { disks, spaceNeeded: needed, spaceFree: free };
   }
 
-  async #apply(source: RestoreSource): Promise<RestoredImage[]> {
-    const { target, force = false } = this.#request;
-    const { domainXml } = source.files;
-    const names = source.plan.images.flatMap(namesOf);
+  async #apply(source: RestoreSource, stage: DomainStage | null): Promise<RestoredImage[]> {
+    const { target, force = false, domain } = this.#request;
+    // A VM's images are reached by QEMU, which libvirt runs as another user: through the folder, not into its list.
+    const mode = domain?.adjust === true || domain?.define === true ? 0o711 : 0o700;
+    const names = [...source.plan.images.flatMap(namesOf), ...(stage?.names ?? [])];
     const onCleared = (cleared: readonly string[]): void =>
       this.#note(`an interrupted restore had left ${cleared.join(', ')} in ${target}: removed`);
-    const folder = await TargetFolder.open(this.#target, target, names, { force, onCleared });
+    const folder = await TargetFolder.open(this.#target, target, names, { mode, force, onCleared });
     try {
       const temp = await this.#target.files.makeTempFolder(this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
       try {
-        if (domainXml !== null) await folder.writeText(domainXml.name, domainXml.text);
+        await stage?.write(folder, this.#context.signal);
         const images = await this.#writeAll(source, folder, temp);
         for (const image of images) await writeHoles(folder, image);
         await folder.finish(names);
@@ -111,6 +133,7 @@ class Restore {
       }
     } catch (error) {
       await folder.discard();
+      await stage?.discard();
       throw error;
     } finally {
       await folder.close();

@@ -33,10 +33,11 @@ export class TargetFolder {
   }
 
   /**
-   * Makes the folder (0700) if it is not there, locks it, clears away what a killed restore has left, and looks whether
+   * Makes the folder (0700 unless told) if it is not there, locks it, clears away what a killed restore has left, and looks whether
    * all names are free.
    *
    * @param names of the files that will be made
+   * @param options.mode of the folder, if it is made
    * @param options.force the names may be taken: the files are replaced when the new ones are complete
    * @param options.onCleared told the names of files that a killed restore had left
    * @throws RestoreError TARGET_EXISTS, TARGET_BUSY
@@ -45,9 +46,9 @@ export class TargetFolder {
     host: Host,
     path: string,
     names: readonly string[],
-    options: { force?: boolean; onCleared?: (names: readonly string[]) => void } = {},
+    options: { mode?: number; force?: boolean; onCleared?: (names: readonly string[]) => void } = {},
   ): Promise<TargetFolder> {
-    await host.files.makeFolder(path, { recursive: true });
+    await host.files.makeFolder(path, { recursive: true, mode: options.mode ?? 0o700 });
     const lock = await acquire(host, path);
     try {
       const cleared = await clearLeftovers(host, path);

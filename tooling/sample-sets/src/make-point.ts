@@ -1,4 +1,4 @@
-import { dataFileName, type ManifestDisk, SetTransaction } from '@virtnbd/backup-set';
+import { dataFileName, type FileRole, type ManifestDisk, SetTransaction } from '@virtnbd/backup-set';
 import { LocalHost } from '@virtnbd/host';
 import { StreamWriter } from '@virtnbd/stream-format';
 
@@ -33,6 +33,9 @@ export interface PointSpec {
   domain?: { name: string; uuid: string };
   /** Bytes of a chunk of the checksums. */
   chunkSize?: number;
+  domainXml?: string;
+  /** More small files of the point. */
+  beside?: readonly { name: string; role: Exclude<FileRole, 'stream' | 'raw' | 'checkpoint-xml'>; content: string }[];
 }
 
 /** Makes a restore point as an engine does, manifest and all. */
@@ -55,7 +58,8 @@ export async function makePoint(folder: string, spec: PointSpec): Promise<void> 
   }
   const disks: ManifestDisk[] = [];
   for (const disk of spec.disks) disks.push(await writeDisk(run, disk, spec));
-  await run.writeSmall(`vmconfig.${run.intent.point}.xml`, 'domain-xml', '<domain/>');
+  await run.writeSmall(`vmconfig.${run.intent.point}.xml`, 'domain-xml', spec.domainXml ?? '<domain/>');
+  for (const { name: file, role, content } of spec.beside ?? []) await run.writeSmall(file, role, content);
   await run.seal();
   await run.commit({ created: spec.created ?? new Date('2026-11-23T10:00:00Z'), disks });
   await run.finish();
