@@ -4,6 +4,18 @@ export type RecoveryErrorCode =
   | 'USAGE'
   /** The files that were given are no chain, or not all of it. */
   | 'SEQUENCE'
+  /** The disk holds no file system that could be mounted, or several of which one must be named. */
+  | 'CHOOSE_PARTITION'
+  /** There is no partition of that number, or nothing in it that could be mounted. */
+  | 'UNKNOWN_PARTITION'
+  /** What is needed is not installed, or the kernel has it not. */
+  | 'MISSING_TOOL'
+  /** The folder or device is used already, or is none. */
+  | 'TARGET'
+  /** A program that the mapping needs has ended, by itself or by somebody's hand. */
+  | 'ENDED'
+  /** Something that was mounted or made could not be taken away. */
+  | 'LEFTOVER'
   /** Bytes of a backup file that are not those that were saved, or that cannot be read. */
   | 'DAMAGED'
   /** The point has no configuration of the VM. */
