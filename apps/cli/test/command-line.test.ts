@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { fixtures, homeIn, tempFolder, virtnbd } from './support.ts';
 
-const commands = ['backup', 'diff', 'inspect', 'restore', 'verify'];
+const commands = ['backup', 'diff', 'inspect', 'map', 'restore', 'verify'];
 
 test('--help and no command at all list the topics', async () => {
   for (const args of [['--help'], []]) {
@@ -27,8 +27,8 @@ test('--version says the version', async () => {
   expect((await virtnbd(['--version'])).stdout).toMatch(/^@virtnbd\/cli\/\d+\.\d+\.\d+ /);
 });
 
-test('backup and restore are the commands of their apps, with the same flags', async () => {
-  for (const topic of ['backup', 'restore']) {
+test('backup, map and restore are the commands of their apps, with the same flags', async () => {
+  for (const topic of ['backup', 'map', 'restore']) {
     const app = fileURLToPath(new URL(`../../${topic}/bin/virtnbd${topic}.js`, import.meta.url));
     const own = spawnSync(process.execPath, [app, '--help'], { encoding: 'utf8' }).stdout;
     const { stdout } = await virtnbd([topic, '--help']);

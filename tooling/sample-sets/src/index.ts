@@ -1,3 +1,4 @@
+export { diskOfImage } from './image-point.ts';
 export {
   type DiskSpec,
   domain,

@@ -1,4 +1,4 @@
-import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
+import type { Host, RunningProgram } from '@virtnbd/host';
 import { RecoveryError } from '../errors.ts';
 import type { ReadableDisk } from '../volumes/byte-reader.ts';
 import { readLayout } from '../volumes/layout.ts';
@@ -6,6 +6,7 @@ import { chooseVolume, describeVolume, type MountChoice } from './choose-volume.
 import { mountByGuestmount } from './guest-mount.ts';
 import { mountByLoop } from './loop-mount.ts';
 import { mountTable } from './mount-table.ts';
+import { UnmountWatch } from './unmount-watch.ts';
 import { chooseWay, findMountTools, type MountWay } from './ways.ts';
 
 /** What is going to be mounted, and how. */
@@ -86,43 +87,23 @@ export async function mountDisk(
     way === 'loop' && choice.kind === 'volume'
       ? await mountByLoop(host, choice.volume, options)
       : await mountByGuestmount(host, choice, options);
-  const watcher = await watchUnmount(host, options.target);
+  const watch = new UnmountWatch(host, options.target);
   const description = choice.kind === 'volume' ? describeVolume(choice.volume) : `logical volume ${choice.device}`;
   const stop = async (): Promise<void> => {
-    await watcher?.stop();
+    await watch.stop();
     await program.stop();
   };
-  const ended = endOf(host, program, watcher, options.target);
+  const ended = endOf(host, program, watch, options.target);
   // Who waits for it hears of it; who does not must not be ended by it.
   ended.catch(() => undefined);
   return { way, description, ended, stop };
 }
 
-/** A program that ends when the target is unmounted. */
-async function watchUnmount(host: Host, target: string): Promise<RunningProgram | null> {
-  try {
-    return await host.start('findmnt', ['--poll=umount', '--first-only', '--mountpoint', target]);
-  } catch (error) {
-    if (error instanceof HostError && error.code === 'PROGRAM_MISSING') return null;
-    throw error;
-  }
-}
-
-async function endOf(
-  host: Host,
-  program: RunningProgram,
-  watcher: RunningProgram | null,
-  target: string,
-): Promise<void> {
-  const watched = watcher?.exited.then(({ stopped, code }) => {
-    // It may have been killed: then it tells nothing.
-    if (stopped || code !== 0) return new Promise<never>(() => undefined);
-    return undefined;
-  });
-  const exit = await Promise.race([program.exited, ...(watched === undefined ? [] : [watched])]);
+async function endOf(host: Host, program: RunningProgram, watch: UnmountWatch, target: string): Promise<void> {
+  const exit = await Promise.race([program.exited, watch.unmounted]);
   if (exit === undefined || exit.stopped) return;
-  const stillThere = (await mountTable(host)).some((entry) => entry.target === target);
   // guestmount ends by itself when its folder is unmounted.
+  const stillThere = (await mountTable(host)).some((entry) => entry.target === target);
   if (!stillThere && exit.code === 0) return;
   const how = exit.signal === null ? `exit code ${exit.code}` : `by ${exit.signal}`;
   throw new RecoveryError('ENDED', `${program.program} has ended (${how}): ${target} is not to be used any more.`);

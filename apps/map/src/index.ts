@@ -1,0 +1,1 @@
+export { default as MapCommand } from './command.ts';
