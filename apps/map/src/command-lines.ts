@@ -1,4 +1,4 @@
-import type { MappedExport } from '@virtnbd/recovery-engine';
+import { guestfsUri, type MappedExport } from '@virtnbd/recovery-engine';
 
 /** Command lines that use an export, ready to be copied to a shell. */
 export function exportCommands({ name, uri, writable }: MappedExport): string[] {
@@ -7,8 +7,8 @@ export function exportCommands({ name, uri, writable }: MappedExport): string[] 
   const drive = `file=${uri.replaceAll(',', ',,')},format=raw,if=virtio${writable ? '' : ',snapshot=on'}`;
   return [
     ['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', uri, image],
-    ['guestfish', '--ro', '--format=raw', '-a', uri, '-i'],
-    ['guestmount', '--ro', '--format=raw', '-a', uri, '-i', '/mnt'],
+    ['guestfish', '--ro', '--format=raw', '-a', guestfsUri(uri), '-i'],
+    ['guestmount', '--ro', '--format=raw', '-a', guestfsUri(uri), '-i', '/mnt'],
     ['qemu-system-x86_64', '-m', '2048', '-drive', drive],
   ].map(commandLine);
 }

@@ -12,5 +12,6 @@ export { type DiskAtPoint, type OpenDiskOptions, openDiskAtPoint } from './serve
 export type { ServeEvent } from './serve/events.ts';
 export { openFileChain } from './serve/file-chain.ts';
 export { type FolderExportsOptions, folderExports } from './serve/folder-exports.ts';
+export { guestfsUri } from './serve/guestfs-uri.ts';
 export type { OverlayRequest } from './serve/overlay.ts';
 export { type ExportRequest, RecoveryServer, type ServeContext, type ServeRequest } from './serve/server.ts';

@@ -1,3 +1,4 @@
+export { type FileSystemSpec, makeFileSystem, makePartitions, type Placed, place, writeInto } from './disk-images.ts';
 export { diskOfImage } from './image-point.ts';
 export {
   type DiskSpec,

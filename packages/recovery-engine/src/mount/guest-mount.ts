@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host, RunningProgram } from '@virtnbd/host';
 import { RecoveryError } from '../errors.ts';
+import { guestfsUri } from '../serve/guestfs-uri.ts';
 import type { MountChoice } from './choose-volume.ts';
 import type { MountOptions } from './loop-mount.ts';
 import { mountTable } from './mount-table.ts';
@@ -20,7 +21,7 @@ export async function mountByGuestmount(
   choice: MountChoice,
   { uri, target, signal }: MountOptions,
 ): Promise<RunningProgram> {
-  const args = ['--ro', '--format=raw', '--add', uri, '--mount', deviceOf(choice), '--no-fork', target];
+  const args = ['--ro', '--format=raw', '--add', guestfsUri(uri), '--mount', deviceOf(choice), '--no-fork', target];
   const guestmount = await host.start('guestmount', args);
   let ended = false;
   guestmount.exited.then(() => {

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Host } from '@virtnbd/host';
 import { RecoveryError } from '../errors.ts';
 import { loopDevices, type MountEntry, mountTable } from './mount-table.ts';
@@ -17,7 +17,9 @@ export interface Traces {
 /** The places in the private folder. */
 export function placesIn(folder: string): { socket: string; fuse: string; disk: string; ready: string } {
   const fuse = join(folder, 'fuse');
-  return { socket: join(folder, 'nbd.sock'), fuse, disk: join(fuse, 'disk'), ready: join(folder, 'fuse.pid') };
+  // A name like no other: of a loop device whose file has gone with nbdfuse, the kernel remembers no more than that.
+  const disk = join(fuse, basename(folder));
+  return { socket: join(folder, 'nbd.sock'), fuse, disk, ready: join(folder, 'fuse.pid') };
 }
 
 /**
@@ -46,7 +48,7 @@ export async function removeTraces(host: Host, traces: Traces): Promise<void> {
 /** Of what is mounted at the target only what is ours: a loop device on our file, or a FUSE file system. */
 async function unmountTarget(host: Host, traces: Traces, target: string): Promise<void> {
   const loops = traces.root ? await loopDevices(host) : [];
-  const ours = new Set(loops.filter(({ file }) => isIn(traces.folder, file)).map(({ device }) => device));
+  const ours = new Set(loops.filter(({ file }) => isDiskOf(traces.folder, file)).map(({ device }) => device));
   await unmountAll(
     host,
     traces,
@@ -71,13 +73,13 @@ async function unmountAll(host: Host, { root }: Traces, which: (entry: MountEntr
 
 /** Most are gone with what was mounted on them; those of a run that died before it had mounted are not. */
 async function detachLoops(host: Host, folder: string): Promise<void> {
-  for (const { device } of (await loopDevices(host)).filter(({ file }) => isIn(folder, file))) {
+  for (const { device } of (await loopDevices(host)).filter(({ file }) => isDiskOf(folder, file))) {
     await host.run('losetup', ['--detach', device]).catch(async (error: unknown) => {
-      if ((await loopDevices(host)).some((loop) => loop.device === device && isIn(folder, loop.file))) throw error;
+      if ((await loopDevices(host)).some((loop) => loop.device === device && isDiskOf(folder, loop.file))) throw error;
     });
   }
 }
 
-function isIn(folder: string, file: string): boolean {
-  return file.startsWith(`${folder}/`);
+function isDiskOf(folder: string, file: string): boolean {
+  return basename(file.replace(/ \(deleted\)$/, '')) === basename(folder);
 }

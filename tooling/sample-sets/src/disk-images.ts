@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { MIB } from '@virtnbd/sample-sets';
 import { run } from '@virtnbd/test-kit';
+import { MIB } from './make-point.ts';
 
 /** A file system and what is in it: path → text. */
 export interface FileSystemSpec {
@@ -46,7 +46,7 @@ export async function makePartitions(path: string, size: number, script: string)
   return await partitionsOf(path);
 }
 
-export async function partitionsOf(path: string): Promise<Placed[]> {
+async function partitionsOf(path: string): Promise<Placed[]> {
   const { stdout } = await run('sfdisk', ['--json', path]);
   const table: {
     partitiontable: { sectorsize?: number; partitions?: { node: string; start: number; size: number }[] };
