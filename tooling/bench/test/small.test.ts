@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 
 const needs = {
   nbd: requires('qemu-nbd', 'nbdcopy', 'nbdinfo', 'nbdkit', 'certtool'),
+  map: requires('nbdcopy', 'nbdkit', 'virtnbdbackup'),
   commands: requires('libvirt', 'qemu-nbd', 'nbdcopy', 'virtnbdbackup'),
 };
 
