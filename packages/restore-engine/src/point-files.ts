@@ -76,7 +76,9 @@ export async function sourceImages(
   files: PointFiles,
   onDamage?: (message: string) => void,
 ): Promise<Map<string, SourceImage>> {
-  const parsed = files.domainXml === null ? null : parseDomain(files.domainXml.text);
+  // A manifest says all that is to be known of the names.
+  const needed = point.disks.some(({ imageName }) => imageName === undefined);
+  const parsed = files.domainXml === null || !needed ? null : parseDomain(files.domainXml.text);
   const domain = onDamage === undefined ? await parsed : await parsed?.catch((error: unknown) => told(error, onDamage));
   const described = domain?.disks ?? [];
   const images = new Map<string, SourceImage>();

@@ -129,15 +129,22 @@ class Restore {
         await folder.finish(names);
         return images;
       } finally {
-        await this.#target.files.removeFolder(temp, { recursive: true });
+        await this.#tidy(`removing ${temp}`, () => this.#target.files.removeFolder(temp, { recursive: true }));
       }
     } catch (error) {
       await folder.discard();
       await stage?.discard();
       throw error;
     } finally {
-      await folder.close();
+      await this.#tidy(`unlocking ${target}`, () => folder.close());
     }
+  }
+
+  /** What is left undone here changes nothing of the images, and must not hide why a restore failed. */
+  async #tidy(what: string, work: () => Promise<void>): Promise<void> {
+    await work().catch((error: unknown) => {
+      this.#note(`${what} failed: ${error instanceof Error ? error.message : String(error)}`);
+    });
   }
 
   async #writeAll(source: RestoreSource, folder: TargetFolder, temp: string): Promise<RestoredImage[]> {
