@@ -39,6 +39,9 @@ export const counterparts = [
   { program: 'unzip', debian: 'unzip' },
   { program: 'swtpm', debian: 'swtpm' },
   { program: 'swtpm_setup', debian: 'swtpm-tools' },
+  { program: 'sshd', debian: 'openssh-server' },
+  { program: 'ssh', debian: 'openssh-client' },
+  { program: 'saslpasswd2', debian: 'sasl2-bin' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

@@ -115,9 +115,11 @@ function absentIsNull(error: unknown): null {
 function withFiles(host: Host, files: ZipFolderFiles): Host {
   return {
     files,
+    name: host.name,
     run: (...args) => host.run(...args),
     start: (...args) => host.start(...args),
     waitForSocket: (...args) => host.waitForSocket(...args),
+    route: (path) => host.route(path),
     identity: () => host.identity(),
     isAlive: (other) => host.isAlive(other),
   };

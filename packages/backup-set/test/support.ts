@@ -181,9 +181,11 @@ export function failingHost(at: number, failure: Failure): { host: Host; calls: 
   const files = wrap(host.files) as HostFiles;
   const wrapped: Host = {
     files,
+    name: host.name,
     run: (...args) => host.run(...args),
     start: (...args) => host.start(...args),
     waitForSocket: (...args) => host.waitForSocket(...args),
+    route: (path) => host.route(path),
     identity: () => host.identity(),
     isAlive: (other) => host.isAlive(other),
   };

@@ -19,6 +19,10 @@ export type HostErrorCode =
   | 'BAD_NAME'
   | 'BAD_ARGUMENT'
   | 'CLOSED'
+  | 'HOST_KEY' // the other host's ssh key is not known here, or is another one
+  | 'LOGIN' // ssh may not log in
+  | 'UNREACHABLE'
+  | 'LINK_LOST' // the connection to the other host is gone
   | 'PIPE_CLOSED' // whoever reads the other end has gone
   | 'IO';
 

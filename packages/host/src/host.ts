@@ -5,6 +5,8 @@
  */
 export interface Host {
   readonly files: HostFiles;
+  /** What messages call it: `user@host`; empty for this machine. */
+  readonly name: string;
 
   /**
    * Runs a program to its end. It gets its arguments as they are (no shell) and `LC_ALL=C`.
@@ -29,6 +31,14 @@ export interface Host {
    *   is longer than a unix socket's may be
    */
   waitForSocket(path: string, options?: WaitForSocketOptions): Promise<void>;
+
+  /**
+   * A way from this machine to a unix socket of the host, for whoever connects to it: the socket itself, or one here that
+   * leads there. It may be used any number of times until it is closed.
+   *
+   * @throws HostError BAD_NAME
+   */
+  route(path: string): Promise<SocketRoute>;
 
   /** Who this process is, for a lock file. */
   identity(): Promise<HostIdentity>;
@@ -86,6 +96,12 @@ export interface WaitForSocketOptions {
   signal?: AbortSignal | undefined;
   timeoutMs?: number | undefined;
   program?: RunningProgram | undefined;
+}
+
+export interface SocketRoute extends AsyncDisposable {
+  /** A unix socket on this machine. */
+  readonly path: string;
+  close(): Promise<void>;
 }
 
 export interface HostIdentity {

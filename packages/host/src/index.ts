@@ -15,9 +15,12 @@ export type {
   ProgramOutput,
   RunningProgram,
   RunOptions,
+  SocketRoute,
   StartOptions,
   WaitForSocketOptions,
 } from './host.ts';
 export { linesOf } from './lines.ts';
 export { LocalHost } from './local-host.ts';
+export { SshHost } from './ssh/ssh-host.ts';
+export type { SshTarget } from './ssh/ssh-target.ts';
 export { openStandardOutput } from './standard-output.ts';

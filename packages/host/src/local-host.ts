@@ -5,6 +5,7 @@ import type {
   ProgramOutput,
   RunningProgram,
   RunOptions,
+  SocketRoute,
   StartOptions,
   WaitForSocketOptions,
 } from './host.ts';
@@ -24,6 +25,7 @@ import { waitForSocket } from './wait-for-socket.ts';
  */
 export class LocalHost implements Host {
   readonly files: HostFiles = new LocalFiles();
+  readonly name = '';
 
   async run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramOutput> {
     return await runProgram(program, args, options);
@@ -35,6 +37,11 @@ export class LocalHost implements Host {
 
   async waitForSocket(path: string, options?: WaitForSocketOptions): Promise<void> {
     await waitForSocket(path, options);
+  }
+
+  async route(path: string): Promise<SocketRoute> {
+    const close = async (): Promise<void> => undefined;
+    return { path, close, [Symbol.asyncDispose]: close };
   }
 
   async identity(): Promise<HostIdentity> {

@@ -5,8 +5,8 @@ import type { ProgramExit, ProgramOutput, RunningProgram, RunOptions, StartOptio
 import { Tail } from './tail.ts';
 
 /** Bytes of standard error that are kept. */
-const KEPT_STDERR = 64 * 1024;
-const DEFAULT_MAX_OUTPUT = 16 * 1024 * 1024;
+export const KEPT_STDERR = 64 * 1024;
+export const DEFAULT_MAX_OUTPUT = 16 * 1024 * 1024;
 /** Milliseconds from SIGTERM to SIGKILL. */
 const PATIENCE = 5_000;
 /** Milliseconds that a dead program's output may still take to arrive; a child of its own may hold the pipe open. */
@@ -34,17 +34,10 @@ export async function runProgram(
   if (input !== undefined) child.feed(input);
   const { code, signal: endedBy } = await child.exited;
   signal?.throwIfAborted();
-  if (length > maxOutput) {
-    throw new HostError('OUTPUT_LIMIT', `${program} printed more than ${maxOutput} bytes; it was stopped`, { program });
-  }
+  if (length > maxOutput) throw outputLimit(program, maxOutput);
   const stderr = child.stderr();
   if (code === 0) return { stdout: Buffer.concat(stdout).toString('utf8'), stderr };
-  if (timeout?.aborted) {
-    throw new HostError('TIMEOUT', `${program} did not end within ${timeoutMs} ms; it was stopped`, {
-      program,
-      stderr,
-    });
-  }
+  if (timeout?.aborted) throw tookTooLong(program, timeoutMs ?? 0, stderr);
   throw programFailed(program, { code, signal: endedBy }, stderr);
 }
 
@@ -78,6 +71,14 @@ export function programFailed(
     signal: exit.signal ?? undefined,
     stderr,
   });
+}
+
+export function outputLimit(program: string, maxOutput: number): HostError {
+  return new HostError('OUTPUT_LIMIT', `${program} printed more than ${maxOutput} bytes; it was stopped`, { program });
+}
+
+export function tookTooLong(program: string, timeoutMs: number, stderr: string): HostError {
+  return new HostError('TIMEOUT', `${program} did not end within ${timeoutMs} ms; it was stopped`, { program, stderr });
 }
 
 class LocalProgram implements RunningProgram {
@@ -216,15 +217,20 @@ const packageOf: Readonly<Record<string, string>> = {
   virsh: 'libvirt-clients',
 };
 
+export function programMissing(
+  program: string,
+  fields: { errno?: string | undefined; cause?: unknown } = {},
+): HostError {
+  const from = packageOf[program];
+  const hint = from === undefined ? 'install it, or check PATH' : `install it (Debian: apt-get install ${from})`;
+  return new HostError('PROGRAM_MISSING', `${printable(program)} was not found; ${hint}`, { program, ...fields });
+}
+
 function spawnError(program: string, error: unknown): HostError {
   const errno = errnoOf(error);
   const fields = { program, errno, cause: error };
   const name = printable(program);
-  if (errno === 'ENOENT') {
-    const from = packageOf[program];
-    const hint = from === undefined ? 'install it, or check PATH' : `install it (Debian: apt-get install ${from})`;
-    return new HostError('PROGRAM_MISSING', `${name} was not found; ${hint}`, fields);
-  }
+  if (errno === 'ENOENT') return programMissing(program, fields);
   if (errno === 'EACCES') return new HostError('PERMISSION', `${name} may not be run; check its mode`, fields);
   if (errno === 'ERR_INVALID_ARG_VALUE' || errno === 'E2BIG') {
     const why = errno === 'E2BIG' ? 'are too long' : 'hold a NUL byte';

@@ -11,8 +11,33 @@ const LISTENING = 0x10000;
 /** Milliseconds after which a socket file counts as ready that /proc/net/unix does not list under this path. */
 const UNLISTED = 100;
 
+/** What a host tells of its unix sockets. */
+export interface SocketProbe {
+  isSocket(path: string): Promise<boolean>;
+  /** The text of /proc/net/unix. */
+  table(): Promise<string>;
+}
+
+const local: SocketProbe = {
+  isSocket: (path) =>
+    stat(path).then(
+      (stats) => stats.isSocket(),
+      () => false,
+    ),
+  table: () => readFile('/proc/net/unix', 'utf8').catch(() => ''),
+};
+
 /** See Host.waitForSocket. */
 export async function waitForSocket(path: string, options: WaitForSocketOptions = {}): Promise<void> {
+  await waitForListener(path, options, local);
+}
+
+/** The same, on a host that `probe` looks at. */
+export async function waitForListener(
+  path: string,
+  options: WaitForSocketOptions = {},
+  probe: SocketProbe,
+): Promise<void> {
   const { signal, timeoutMs = 30_000, program } = options;
   signal?.throwIfAborted();
   if (Buffer.byteLength(path) > LONGEST_PATH) {
@@ -24,7 +49,12 @@ export async function waitForSocket(path: string, options: WaitForSocketOptions 
     throw programFailed(program.program, exit, program.stderr());
   });
   try {
-    const ready = poll(path, timeoutMs, signal ? AbortSignal.any([signal, stopPolling.signal]) : stopPolling.signal);
+    const ready = poll(
+      probe,
+      path,
+      timeoutMs,
+      signal ? AbortSignal.any([signal, stopPolling.signal]) : stopPolling.signal,
+    );
     await (ended === undefined ? ready : Promise.race([ended, ready]));
   } catch (error) {
     signal?.throwIfAborted();
@@ -35,12 +65,12 @@ export async function waitForSocket(path: string, options: WaitForSocketOptions 
   }
 }
 
-async function poll(path: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+async function poll(probe: SocketProbe, path: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   let seenAt: number | undefined;
   for (let pause = 2; ; pause = Math.min(pause * 1.5, 50)) {
-    if (await isSocket(path)) {
-      const state = await socketState(path);
+    if (await probe.isSocket(path)) {
+      const state = socketState(await probe.table(), path);
       seenAt ??= performance.now();
       if (state === 'listening' || (state === 'unlisted' && performance.now() - seenAt >= UNLISTED)) return;
     } else seenAt = undefined;
@@ -53,19 +83,11 @@ async function poll(path: string, timeoutMs: number, signal: AbortSignal): Promi
   }
 }
 
-async function isSocket(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (stats) => stats.isSocket(),
-    () => false,
-  );
-}
-
 /**
  * `Num RefCount Protocol Flags Type St Inode Path` a line. A server that bound a relative path, or lives in another
  * network namespace, is not listed under this path.
  */
-async function socketState(path: string): Promise<'bound' | 'listening' | 'unlisted'> {
-  const table = await readFile('/proc/net/unix', 'utf8').catch(() => '');
+function socketState(table: string, path: string): 'bound' | 'listening' | 'unlisted' {
   let state: 'bound' | 'unlisted' = 'unlisted';
   for (const line of table.split('\n')) {
     if (!line.endsWith(` ${path}`)) continue;

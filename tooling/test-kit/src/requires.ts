@@ -46,7 +46,7 @@ const COUNTERPARTS = {
   sfdisk: programs('fdisk', 'sfdisk'),
   debugfs: programs('e2fsprogs', 'debugfs'),
   certtool: programs('gnutls-bin', 'certtool'),
-  sshd: programs('openssh-server', 'sshd'),
+  sshd: programs('openssh-server openssh-sftp-server openssh-client', 'sshd', 'ssh', 'ssh-keygen'),
   guestmount: programs('guestmount', 'guestmount'),
   guestfish: programs('guestfish', 'guestfish', 'supermin', 'mke2fs'),
   swtpm: programs('swtpm swtpm-tools', 'swtpm', 'swtpm_setup'),

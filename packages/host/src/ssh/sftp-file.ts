@@ -1,0 +1,195 @@
+import { HostError, printable } from '../errors.ts';
+import type { HostFile, OpenMode } from '../host.ts';
+import type { SftpClient } from './sftp-client.ts';
+import { SftpError } from './sftp-client.ts';
+import { SftpStatus, SftpType, SftpWriter } from './sftp-codec.ts';
+import { type Finding, sftpFailure } from './sftp-errors.ts';
+
+/** Every server takes this much in one request; of a larger piece the parts are under way together. */
+const PART = 32 * 1024;
+
+/** What an open file asks of the file system around it. */
+export interface SftpSurroundings {
+  /** Of a device, which has no size as a file. */
+  deviceSize(path: string): Promise<number>;
+  whyNotWritten(path: string): Promise<Finding | null>;
+}
+
+/** An open file on the other side. */
+export class SftpFile implements HostFile {
+  readonly path: string;
+  readonly #sftp: SftpClient;
+  readonly #handle: Buffer;
+  readonly #mode: OpenMode;
+  readonly #isDevice: boolean;
+  readonly #around: SftpSurroundings;
+  #end: number;
+  #lastAppend: Promise<void> = Promise.resolve();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    sftp: SftpClient,
+    opened: { path: string; handle: Buffer; mode: OpenMode; isDevice: boolean; size: number },
+    around: SftpSurroundings,
+  ) {
+    this.#sftp = sftp;
+    this.path = opened.path;
+    this.#handle = opened.handle;
+    this.#mode = opened.mode;
+    this.#isDevice = opened.isDevice;
+    this.#end = opened.size;
+    this.#around = around;
+  }
+
+  async size(): Promise<number> {
+    if (this.#isDevice) return await this.#around.deviceSize(this.path);
+    return await this.#do('cannot read the size of', async () => {
+      const { body } = await this.#sftp.request(SftpType.FSTAT, new SftpWriter().bytes(this.#handle));
+      return body.attributes().size;
+    });
+  }
+
+  async read(offset: number, buffer: Uint8Array): Promise<void> {
+    requireOffset(offset, this.path);
+    await this.#do('cannot read', async () => {
+      const parts: Promise<number>[] = [];
+      for (let at = 0; at < buffer.length; at += PART)
+        parts.push(this.#readPart(offset + at, buffer.subarray(at, at + PART)));
+      const missing = (await all(parts)).reduce((sum, left) => sum + left, 0);
+      if (missing === 0) return;
+      const text = `${printable(this.path)} ends before ${offset + buffer.length}: ${missing} bytes from ${offset} are missing; the file is cut short`;
+      throw new HostError('SHORT_READ', text, { path: this.path });
+    });
+  }
+
+  write(chunks: readonly Uint8Array[]): Promise<void> {
+    const append = this.#lastAppend.then(async () => {
+      for (const chunk of chunks) {
+        await this.#writeAll(this.#end, chunk);
+        this.#end += chunk.length;
+      }
+    });
+    this.#lastAppend = append;
+    append.catch(() => undefined);
+    return append;
+  }
+
+  async writeAt(offset: number, data: Uint8Array): Promise<void> {
+    requireOffset(offset, this.path);
+    if (this.#mode === 'append-new')
+      throw new HostError('BAD_ARGUMENT', `${printable(this.path)} is open for appending only`, { path: this.path });
+    await this.#writeAll(offset, data);
+    this.#end = Math.max(this.#end, offset + data.length);
+  }
+
+  async sync(): Promise<void> {
+    await this.#do('cannot sync', () => syncHandle(this.#sftp, this.#handle, this.path));
+  }
+
+  async truncate(size: number): Promise<void> {
+    requireOffset(size, this.path);
+    await this.#do('cannot change the size of', async () => {
+      await this.#sftp.request(SftpType.FSETSTAT, new SftpWriter().bytes(this.#handle).sized(size));
+      this.#end = size;
+    });
+  }
+
+  async chmod(mode: number): Promise<void> {
+    await this.#do('cannot change the mode of', async () => {
+      await this.#sftp.request(SftpType.FSETSTAT, new SftpWriter().bytes(this.#handle).permissions(mode));
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#lastAppend.catch(() => undefined);
+      await Promise.allSettled(this.#underWay);
+      try {
+        await this.#sftp.request(SftpType.CLOSE, new SftpWriter().bytes(this.#handle));
+      } catch (error) {
+        throw await sftpFailure(error, 'cannot close', this.path);
+      }
+    })();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @returns bytes that are not there */
+  async #readPart(offset: number, part: Uint8Array): Promise<number> {
+    for (let done = 0; done < part.length; ) {
+      const request = new SftpWriter()
+        .bytes(this.#handle)
+        .u64(offset + done)
+        .u32(part.length - done);
+      try {
+        const data = (await this.#sftp.request(SftpType.READ, request)).body.bytes().subarray(0, part.length - done);
+        if (data.length === 0) return part.length - done;
+        part.set(data, done);
+        done += data.length;
+      } catch (error) {
+        if (error instanceof SftpError && error.status === SftpStatus.EOF) return part.length - done;
+        throw error;
+      }
+    }
+    return 0;
+  }
+
+  async #writeAll(offset: number, data: Uint8Array): Promise<void> {
+    const find = () => this.#around.whyNotWritten(this.path);
+    await this.#do(
+      'cannot write',
+      async () => {
+        const parts: Promise<unknown>[] = [];
+        for (let at = 0; at < data.length; at += PART) {
+          const request = new SftpWriter()
+            .bytes(this.#handle)
+            .u64(offset + at)
+            .bytes(data.subarray(at, at + PART));
+          parts.push(this.#sftp.request(SftpType.WRITE, request));
+        }
+        await all(parts);
+      },
+      find,
+    );
+  }
+
+  async #do<T>(doing: string, work: () => Promise<T>, find?: () => Promise<Finding | null>): Promise<T> {
+    if (this.#closing !== undefined)
+      throw new HostError('CLOSED', `${doing} ${printable(this.path)}: the file is closed`, { path: this.path });
+    const working = work();
+    this.#underWay.add(working);
+    try {
+      return await working;
+    } catch (error) {
+      throw await sftpFailure(error, doing, this.path, find);
+    } finally {
+      this.#underWay.delete(working);
+    }
+  }
+}
+
+/** fsync@openssh.com; also of an open folder. */
+export async function syncHandle(sftp: SftpClient, handle: Buffer, path: string): Promise<void> {
+  if (!sftp.extensions.has('fsync@openssh.com'))
+    throw new HostError('IO', `the ssh server cannot sync ${printable(path)}: OpenSSH 6.5 or newer is needed there`, {
+      path,
+    });
+  await sftp.request(SftpType.EXTENDED, new SftpWriter().bytes('fsync@openssh.com').bytes(handle));
+}
+
+/** Waits for all, also when one fails: none is under way any more when it rejects. */
+async function all<T>(parts: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(parts);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+function requireOffset(offset: number, path: string): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return;
+  throw new HostError('BAD_ARGUMENT', `${offset} is no offset in ${printable(path)}`, { path });
+}

@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HostError } from '../errors.ts';
+import type { RunningProgram } from '../host.ts';
+import { runProgram, startProgram } from '../programs.ts';
+import { waitForSocket } from '../wait-for-socket.ts';
+import { shellCommand } from './shell-command.ts';
+import { connectFailure, linkLost } from './ssh-failure.ts';
+import { requireHostName, type SshTarget, sshOptions } from './ssh-target.ts';
+
+/** A control socket's path is short: ssh adds 17 characters to it for a moment, and 107 is all that fits. */
+const LONGEST_FOLDER = 80;
+const CONNECT_MS = 60_000;
+
+/**
+ * One ssh connection, made by the ssh program as the user has set it up (configuration, agent, jump hosts, known_hosts),
+ * over which commands, file transfer and forwarded sockets go (ControlMaster). It ends with this process, also when that is
+ * killed by SIGKILL.
+ */
+export class SshConnection implements AsyncDisposable {
+  readonly target: SshTarget;
+  /** Aborted, with a HostError LINK_LOST, when the connection ends in any other way than by `close`. */
+  readonly lost: AbortSignal;
+  readonly #folder: string;
+  readonly #master: RunningProgram;
+  #sockets = 0;
+  #closing: Promise<void> | undefined;
+
+  private constructor(target: SshTarget, folder: string, master: RunningProgram) {
+    this.target = target;
+    this.#folder = folder;
+    this.#master = master;
+    const lost = new AbortController();
+    this.lost = lost.signal;
+    void master.exited.then(() => {
+      if (this.#closing === undefined) lost.abort(linkLost(target, master.stderr()));
+    });
+  }
+
+  /** @throws HostError HOST_KEY, LOGIN, UNREACHABLE: each says which command helps; PROGRAM_MISSING */
+  static async open(target: SshTarget, options: { signal?: AbortSignal | undefined } = {}): Promise<SshConnection> {
+    const { signal } = options;
+    requireHostName(target.host);
+    const parent = Buffer.byteLength(tmpdir()) > LONGEST_FOLDER - 20 ? '/tmp' : tmpdir();
+    const folder = await mkdtemp(join(parent, 'virtnbd-ssh.'));
+    try {
+      const control = join(folder, 'c');
+      const args = [...sshOptions(target), '-o', 'ControlMaster=yes', '-S', control, '-N', '--', target.host];
+      const master = await startProgram('ssh', args, { signal });
+      try {
+        await waitForSocket(control, { program: master, signal, timeoutMs: CONNECT_MS });
+      } catch (error) {
+        await master.stop();
+        signal?.throwIfAborted();
+        throw error instanceof HostError ? connectFailure(target, master.stderr(), error) : error;
+      }
+      return new SshConnection(target, folder, master);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Starts a command there, by words; its input and output are pipes. */
+  command(words: readonly string[]): ChildProcess {
+    return this.#spawn([...this.#clientArgs(), shellCommand(words)]);
+  }
+
+  /** Starts a subsystem of the server there, `sftp`. */
+  subsystem(name: string): ChildProcess {
+    return this.#spawn([...this.#options(), '-s', '--', this.target.host, name]);
+  }
+
+  /**
+   * A unix socket on this machine, in a private folder, that leads to the one at `path` on the other. It is opened there
+   * at each connection.
+   */
+  async forward(path: string): Promise<{ path: string; close(): Promise<void> }> {
+    const local = join(this.#folder, `s${this.#sockets++}`);
+    const control = async (what: string): Promise<void> => {
+      const args = [
+        ...this.#options(),
+        '-O',
+        what,
+        '-L',
+        `${forwardPart(local)}:${forwardPart(path)}`,
+        '--',
+        this.target.host,
+      ];
+      await runProgram('ssh', args).catch((error: unknown) => {
+        throw this.lost.aborted ? this.lost.reason : error;
+      });
+    };
+    await control('forward');
+    return {
+      path: local,
+      close: async () => {
+        await control('cancel').catch(() => undefined);
+        await rm(local, { force: true });
+      },
+    };
+  }
+
+  /**
+   * A program for libvirt to call in ssh's place (`?command=` in its URI): its connection then goes over this one, with
+   * the same host key, login and signs of life.
+   */
+  async proxyCommand(): Promise<string> {
+    const path = join(this.#folder, 'ssh');
+    const options = shellCommand(['ssh', ...this.#options()]);
+    await writeFile(path, `#!/bin/sh\nexec ${options} "$@"\n`, { mode: 0o700 });
+    return path;
+  }
+
+  /** Ends the connection and all that goes over it. May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#master.stop();
+      await rm(this.#folder, { recursive: true, force: true });
+    })();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #clientArgs(): string[] {
+    return [...this.#options(), '--', this.target.host];
+  }
+
+  /** Over the connection that stands, or not at all: without it ssh would quietly make another one. */
+  #options(): string[] {
+    const control = ['-o', 'ControlMaster=no', '-o', 'ProxyCommand=false', '-S', join(this.#folder, 'c')];
+    return [...control, ...sshOptions(this.target)];
+  }
+
+  #spawn(args: readonly string[]): ChildProcess {
+    // A process group of its own: Ctrl-C on the terminal reaches us alone.
+    return spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  }
+}
+
+/** In `-L` a colon separates the two sockets, and ssh knows no way to write one within them. */
+function forwardPart(path: string): string {
+  if (path.startsWith('/') && !/[:\\\0]/.test(path)) return path;
+  throw new HostError('BAD_NAME', `ssh cannot forward the socket ${path}: its path must be absolute, without a colon`, {
+    path,
+  });
+}
