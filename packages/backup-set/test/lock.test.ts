@@ -191,6 +191,8 @@ function slowHost(seed: number): Host {
     run: (...args) => host.run(...args),
     start: (...args) => host.start(...args),
     waitForSocket: (...args) => host.waitForSocket(...args),
+    name: host.name,
+    route: (path) => host.route(path),
     identity: () => host.identity(),
     isAlive: (other) => host.isAlive(other),
   };

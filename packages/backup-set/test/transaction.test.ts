@@ -261,7 +261,14 @@ describe('a transaction', () => {
     const alive = { ...host, files: host.files, identity: async () => ({ ...(await host.identity()), pid: 1 }) };
     await expect(
       recover(
-        { ...alive, isAlive: async () => true, run: host.run, start: host.start, waitForSocket: host.waitForSocket },
+        {
+          ...alive,
+          isAlive: async () => true,
+          run: host.run,
+          start: host.start,
+          waitForSocket: host.waitForSocket,
+          route: host.route,
+        },
         folder,
       ),
     ).rejects.toMatchObject({ code: 'BUSY' });
