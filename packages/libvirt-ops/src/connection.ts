@@ -83,6 +83,11 @@ export class LibvirtConnection implements AsyncDisposable {
     return this.#thread.call('capabilities');
   }
 
+  /** The URI that libvirt itself says: aliases of its configuration are resolved. */
+  realUri(): Promise<string> {
+    return this.#thread.call('uri');
+  }
+
   /** Whether the connection still stands, as far as this side knows. */
   isAlive(): Promise<boolean> {
     return this.#thread.call('isAlive');
@@ -100,6 +105,11 @@ export class LibvirtConnection implements AsyncDisposable {
   /** Every domain, running or not. */
   domainList(): Promise<DomainInfo[]> {
     return this.#thread.call('domainList');
+  }
+
+  /** Size of the guest's disk with this target (`vda`), bytes. */
+  diskSize(uuid: string, disk: string): Promise<number> {
+    return this.#thread.call('diskSize', uuid, disk);
   }
 
   domainXml(uuid: string, options: DomainXmlOptions = {}): Promise<string> {

@@ -48,6 +48,11 @@ export function connectCalls(session: Session) {
       return session.value('virConnectGetCapabilities', libvirt.virConnectGetCapabilities(session.connection));
     },
 
+    /** As libvirt sees it: aliases resolved. */
+    uri(): string {
+      return session.value('virConnectGetURI', libvirt.virConnectGetURI(session.connection));
+    },
+
     version(): Versions {
       const { connection } = session;
       const daemon: Out<number | bigint> = [0];
@@ -64,12 +69,8 @@ export function connectCalls(session: Session) {
 function open(session: Session, request: OpenRequest): ConnectHandle {
   const { libvirt } = session;
   const uri = plain(request.uri);
-  if (request.credentials === undefined) {
-    return request.readOnly
-      ? session.value('virConnectOpenReadOnly', libvirt.virConnectOpenReadOnly(uri))
-      : session.value('virConnectOpen', libvirt.virConnectOpen(uri));
-  }
-  const answers = authentication(request.credentials);
+  // Also without credentials: only so does libvirt look into an authentication file (?authfile=, auth.conf).
+  const answers = authentication(request.credentials ?? {});
   try {
     const flags = request.readOnly ? CONNECT_READ_ONLY : 0;
     return session.value('virConnectOpenAuth', libvirt.virConnectOpenAuth(uri, answers.struct, flags));

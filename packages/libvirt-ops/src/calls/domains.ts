@@ -56,6 +56,16 @@ export function domainCalls(session: Session) {
       }
     },
 
+    /** Bytes of the guest's disk. @param disk its target */
+    diskSize(uuid: string, disk: string): number {
+      return session.withDomain(uuid, (domain) => {
+        // struct _virDomainBlockInfo: capacity, allocation, physical, each an unsigned long long
+        const info = Buffer.alloc(24);
+        session.count('virDomainGetBlockInfo', libvirt.virDomainGetBlockInfo(domain, plain(disk), info, 0));
+        return Number(info.readBigUInt64LE());
+      });
+    },
+
     domainXml(uuid: string, options: DomainXmlOptions): string {
       const bits = flags(
         [options.inactive, DomainXmlFlag.inactive],

@@ -22,11 +22,10 @@ export interface LibvirtFunctions {
   virGetLastError(): Address | null;
   virSetErrorFunc(userData: null, handler: Address): void;
 
-  virConnectOpen(uri: string): ConnectHandle | null;
-  virConnectOpenReadOnly(uri: string): ConnectHandle | null;
   virConnectOpenAuth(uri: string, auth: Address, flags: number): ConnectHandle | null;
   virConnectClose(connection: ConnectHandle): number;
   virConnectIsAlive(connection: ConnectHandle): number;
+  virConnectGetURI(connection: ConnectHandle): string | null;
   virConnectGetLibVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
   virConnectGetVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
   virConnectGetCapabilities(connection: ConnectHandle): string | null;
@@ -44,6 +43,7 @@ export interface LibvirtFunctions {
   virDomainGetXMLDesc(domain: DomainHandle, flags: number): string | null;
   virDomainCreateXML(connection: ConnectHandle, xml: string, flags: number): DomainHandle | null;
   virDomainDefineXMLFlags(connection: ConnectHandle, xml: string, flags: number): DomainHandle | null;
+  virDomainGetBlockInfo(domain: DomainHandle, disk: string, info: Buffer, flags: number): number;
   virDomainSuspend(domain: DomainHandle): number;
   virDomainResume(domain: DomainHandle): number;
   virDomainCreateWithFlags(domain: DomainHandle, flags: number): number;
@@ -123,11 +123,10 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virGetLastError: 'void *virGetLastError(void)',
   virSetErrorFunc: 'void virSetErrorFunc(void *userData, void *handler)',
 
-  virConnectOpen: 'void *virConnectOpen(const char *uri)',
-  virConnectOpenReadOnly: 'void *virConnectOpenReadOnly(const char *uri)',
   virConnectOpenAuth: 'void *virConnectOpenAuth(const char *uri, void *auth, unsigned int flags)',
   virConnectClose: 'int virConnectClose(void *connection)',
   virConnectIsAlive: 'int virConnectIsAlive(void *connection)',
+  virConnectGetURI: 'str! virConnectGetURI(void *connection)',
   virConnectGetLibVersion: 'int virConnectGetLibVersion(void *connection, _Out_ unsigned long *version)',
   virConnectGetVersion: 'int virConnectGetVersion(void *connection, _Out_ unsigned long *version)',
   virConnectGetCapabilities: 'str! virConnectGetCapabilities(void *connection)',
@@ -145,6 +144,7 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainGetXMLDesc: 'str! virDomainGetXMLDesc(void *domain, unsigned int flags)',
   virDomainCreateXML: 'void *virDomainCreateXML(void *connection, const char *xml, unsigned int flags)',
   virDomainDefineXMLFlags: 'void *virDomainDefineXMLFlags(void *connection, const char *xml, unsigned int flags)',
+  virDomainGetBlockInfo: 'int virDomainGetBlockInfo(void *domain, const char *disk, void *info, unsigned int flags)',
   virDomainSuspend: 'int virDomainSuspend(void *domain)',
   virDomainResume: 'int virDomainResume(void *domain)',
   virDomainCreateWithFlags: 'int virDomainCreateWithFlags(void *domain, unsigned int flags)',

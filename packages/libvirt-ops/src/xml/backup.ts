@@ -19,16 +19,21 @@ export interface BackupDisk {
   readonly whole?: boolean;
 }
 
-export interface BackupXmlInput {
-  /** The unix socket that QEMU listens on. */
-  readonly socketPath: string;
+/** Where QEMU's NBD server of a job listens: on a unix socket, or on an address of its host, with or without TLS. */
+export type BackupServer =
+  | { readonly socketPath: string }
+  | { readonly listen: { readonly address: string; readonly port: number; readonly tls: boolean } };
+
+export type BackupXmlInput = BackupServer & BackupJobInput;
+
+interface BackupJobInput {
   /** The checkpoint since which blocks are dirty; a full backup when absent. */
   readonly incremental?: string;
   readonly disks: readonly BackupDisk[];
 }
 
 /**
- * The XML of a pull-mode backup job whose NBD server listens on a unix socket (libvirt.org/formatbackup.html).
+ * The XML of a pull-mode backup job (libvirt.org/formatbackup.html).
  *
  * @throws LibvirtError INVALID_ARG when a name or path has a character that XML cannot carry
  */
@@ -37,9 +42,15 @@ export function buildBackupXml(input: BackupXmlInput): string {
     'domainbackup',
     { mode: 'pull' },
     ...(input.incremental === undefined ? [] : [element('incremental', {}, escapeXml(input.incremental))]),
-    element('server', { transport: 'unix', socket: input.socketPath }),
+    serverElement(input),
     element('disks', {}, ...input.disks.map(diskElement)),
   );
+}
+
+function serverElement(server: BackupServer): string {
+  if ('socketPath' in server) return element('server', { transport: 'unix', socket: server.socketPath });
+  const { address, port, tls } = server.listen;
+  return element('server', { transport: 'tcp', name: address, port: String(port), tls: tls ? 'yes' : undefined });
 }
 
 function diskElement(disk: BackupDisk): string {
