@@ -1,5 +1,6 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
+import type { Host } from '@virtnbd/host';
 import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { withAgentTimeout } from './agent-timeout.ts';
 import type { BackupRequest } from './context.ts';
@@ -7,7 +8,7 @@ import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
-import type { JobPaths } from './job-paths.ts';
+import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
 
@@ -16,8 +17,7 @@ export interface JobBeginning {
   readonly request: BackupRequest;
   readonly plan: RunPlan;
   readonly transaction: SetTransaction;
-  readonly socketPath: string;
-  readonly scratchFiles: ReadonlyMap<string, string>;
+  readonly job: JobPaths;
   /** Called at the moment that the backup is of. */
   readonly onMoment: () => void;
   /** Called when the guest's agent has answered. */
@@ -32,20 +32,19 @@ export async function rehearseJob(tools: TransactionTools, plan: RunPlan, paths:
   const { disks, allDisks, domain } = plan;
   const { backupXml } = jobXml({ ...paths, checkpoint: null }, disks, allDisks);
   await tools.libvirt.backupBegin(domain.uuid, backupXml);
-  await endJob(tools.libvirt, domain.uuid, paths.socketPath);
-  await tools.context.hypervisor.files.remove(paths.socketPath);
+  await endJob(tools.libvirt, domain.uuid, jobTraces(paths, plan));
+  if (paths.socketPath !== null) await tools.context.hypervisor?.files.remove(paths.socketPath);
 }
 
 /** Begins a pull-mode job, with the guest frozen for the moment, and records the checkpoint that it made. */
 export async function beginJob(tools: TransactionTools, beginning: JobBeginning): Promise<DiskExports> {
   const { libvirt, context } = tools;
-  const { request, plan, transaction, socketPath, scratchFiles, onMoment, onAgent } = beginning;
+  const { request, plan, transaction, job, onMoment, onAgent } = beginning;
   const { domain, checkpoint, disks, allDisks } = plan;
   const description = runDescription(transaction.intent.run);
   const { backupXml, checkpointXml } = jobXml(
     {
-      socketPath,
-      scratchFiles,
+      ...job,
       checkpoint: checkpoint === null ? null : { name: checkpoint, description },
     },
     disks,
@@ -60,15 +59,35 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   } catch (error) {
     throw beginError(error, plan);
   }
-  // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
-  await context.hypervisor.files.chmod(socketPath, 0o600).catch(() => undefined);
   if (checkpoint !== null) await recordCheckpoint(tools, transaction, domain.uuid, checkpoint);
+  const end = (): Promise<void> =>
+    tools.onLibvirt((connection) => endJob(connection, domain.uuid, jobTraces(job, plan)));
+  const dirtyContext = (target: string): string => `qemu:dirty-bitmap:${exportBitmap(target)}`;
+  const { transfer } = context;
+  if (transfer === undefined) return await socketExports(requireHypervisor(context.hypervisor), job, dirtyContext, end);
+  const { connect: host, port, tls } = transfer;
+  return { address: () => ({ host, port }), ...(tls && { tls }), dirtyContext, end };
+}
+
+/** The job's unix socket: itself, or what leads to it from here. */
+async function socketExports(
+  hypervisor: Host,
+  { socketPath }: JobPaths,
+  dirtyContext: (target: string) => string,
+  endJob: () => Promise<void>,
+): Promise<DiskExports> {
+  const path = socketPath ?? '';
+  // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
+  await hypervisor.files.chmod(path, 0o600).catch(() => undefined);
+  const route = await hypervisor.route(path);
   return {
-    address: () => ({ path: socketPath }),
-    dirtyContext: (target) => `qemu:dirty-bitmap:${exportBitmap(target)}`,
+    address: () => ({ path: route.path }),
+    dirtyContext,
+    whyRefused: async () => await socketDenied(hypervisor, path),
     end: async () => {
-      await tools.onLibvirt((connection) => endJob(connection, domain.uuid, socketPath));
-      await context.hypervisor.files.remove(socketPath);
+      await endJob();
+      await route.close();
+      await hypervisor.files.remove(path);
     },
   };
 }
@@ -95,6 +114,21 @@ async function beginFrozen(
     const { answers } = await whileFrozen(libvirt, uuid, begin, options);
     return answers;
   });
+}
+
+/** Whether it is the login there that may not open the job's socket, which ssh itself does not tell. */
+async function socketDenied(hypervisor: Host, path: string): Promise<string | null> {
+  const { name } = hypervisor;
+  if (name === '') return null;
+  const usable = await hypervisor.run('test', ['-w', path]).then(
+    () => true,
+    () => false,
+  );
+  if (usable) return null;
+  return (
+    `${name} may not open ${path}, the socket of the backup job, which belongs to the user that qemu runs as. Log in as ` +
+    'root or as that user (--ssh-user); or let the blocks come over the network: --nbd-ip ADDRESS, with --tls to encrypt them'
+  );
 }
 
 async function recordCheckpoint(

@@ -41,10 +41,14 @@ interface BesideQuestion {
  * @throws BackupError BOOT_FILE; HostError
  */
 export async function planBeside(
-  host: Host,
+  host: Host | null,
   { description, uuid, state, point, uri, autostart }: BesideQuestion,
   tell: BackupListener,
 ): Promise<BesidePlan> {
+  if (host === null) {
+    requireNoFiles(description);
+    return { autostart, bootFiles: [], tpmFolder: null };
+  }
   const bootFiles: BootFile[] = [];
   for (const [kind, path] of Object.entries(description.bootFiles)) {
     if (bootFiles.some((file) => file.path === path)) continue;
@@ -58,6 +62,18 @@ export async function planBeside(
   }
   const tpmFolder = description.emulatedTpm ? await findTpmState(host, description, uuid, uri, tell) : null;
   return { autostart, bootFiles, tpmFolder };
+}
+
+/** Where only libvirt is reached. */
+function requireNoFiles({ bootFiles, emulatedTpm }: DomainDescription): void {
+  const [kind] = Object.keys(bootFiles);
+  const missing = kind ?? (emulatedTpm ? "TPM's state" : undefined);
+  if (missing === undefined) return;
+  throw new BackupError(
+    'BOOT_FILE',
+    `the VM's ${missing} is a file on the hypervisor, and over this URI only libvirt's daemon is reached; connect with ` +
+      'qemu+ssh',
+  );
 }
 
 async function requireReadable(host: Host, kind: string, path: string): Promise<void> {

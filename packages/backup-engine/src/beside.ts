@@ -3,13 +3,14 @@ import type { Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { withAgentTimeout } from './agent-timeout.ts';
 import type { BackupListener } from './events.ts';
+import { requireHypervisor } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import { isWindows, readRecoveryKeys } from './recovery-keys.ts';
 import { tpmStateArchive } from './tpm-state.ts';
 
 interface BesideWork {
   /** Where qemu and the VM's files are. */
-  readonly hypervisor: Host;
+  readonly hypervisor: Host | null;
   /** A connection that nothing else waits for. */
   readonly libvirt: LibvirtConnection;
   readonly transaction: SetTransaction;
@@ -39,11 +40,15 @@ export async function saveBeside(work: BesideWork): Promise<void> {
   const { hypervisor, transaction, plan, signal } = work;
   const { point, beside } = plan;
   for (const { path, name } of beside.bootFiles)
-    await transaction.writeCopy(name, 'boot', contentOf(hypervisor, path, signal));
+    await transaction.writeCopy(name, 'boot', contentOf(requireHypervisor(hypervisor), path, signal));
   // The text that the established tool writes.
   if (beside.autostart) await transaction.writeSmall(autostartName(point), 'autostart', 'True');
   if (beside.tpmFolder !== null)
-    await transaction.writeCopy(tpmStateName(point), 'tpm-state', tpmStateArchive(hypervisor, beside.tpmFolder));
+    await transaction.writeCopy(
+      tpmStateName(point),
+      'tpm-state',
+      tpmStateArchive(requireHypervisor(hypervisor), beside.tpmFolder),
+    );
   if (work.agentAnswers) await withAgentTimeout(work.libvirt, plan.domain.uuid, plan.agent, () => saveGuestInfo(work));
 }
 

@@ -1,6 +1,7 @@
 import type { Writer } from '@virtnbd/backup-set';
 import type { ByteSink, Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import type { NbdTlsOptions } from '@virtnbd/nbd-client';
 import type { DiskSelection } from './disks.ts';
 import type { BackupListener } from './events.ts';
 
@@ -36,12 +37,28 @@ export interface BackupRequest {
 /** More disks at once do not make a copy faster; each holds its share of the memory. */
 export const MAX_WORKERS = 4;
 
+/** NBD over TCP, from qemu's own server to this process. */
+export interface NetworkTransfer {
+  /** Address on the hypervisor that qemu listens on. */
+  readonly listen: string;
+  /** Where that is found from here. */
+  readonly connect: string;
+  readonly port: number;
+  /** TLS by qemu's certificates, and how its server is verified; plain text when absent. */
+  readonly tls?: NbdTlsOptions;
+}
+
 /** The world that a run works in. */
 export interface BackupContext {
   /** Where the backup folder is. */
   readonly host: Host;
-  /** Where qemu runs and the images are: `host` itself, or another one that is reached from it. */
-  readonly hypervisor: Host;
+  /**
+   * Where qemu runs and the images are: `host` itself, or another one that is reached from it; null where only libvirt
+   * reaches it (qemu+tls, qemu+tcp), which needs a `transfer`.
+   */
+  readonly hypervisor: Host | null;
+  /** The blocks of a VM that runs come over the network, rather than through the job's unix socket. */
+  readonly transfer?: NetworkTransfer;
   /** Opens a connection to the libvirt that has the VM. Called more than once. */
   connect(): Promise<LibvirtConnection>;
   /** Who writes: goes into headers and manifests. */

@@ -15,7 +15,9 @@ export type BackupErrorCode =
   | 'BOOT_FILE'
   | 'WATCHDOG'
   | 'EXPORT_MISMATCH'
-  | 'COPY_FAILED';
+  | 'COPY_FAILED'
+  | 'ONLY_LIBVIRT' // neither files nor programs of the hypervisor's host are reached
+  | 'SOCKET_DENIED';
 
 /** A backup that could not be made, or not be undone; the message says what happened, to what, and what to do. */
 export class BackupError extends Error {

@@ -4,6 +4,7 @@ export {
   type BackupRequest,
   type BackupResult,
   MAX_WORKERS,
+  type NetworkTransfer,
   type RequestedLevel,
 } from './context.ts';
 export type { DiskSelection } from './disks.ts';

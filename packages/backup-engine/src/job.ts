@@ -1,4 +1,5 @@
 import {
+  type BackupServer,
   buildBackupXml,
   buildCheckpointXml,
   type DiskDescription,
@@ -20,7 +21,7 @@ export interface JobControl {
 
 /** What a run asks libvirt for: a pull-mode job, and a checkpoint at the same moment. */
 export interface JobPlan {
-  readonly socketPath: string;
+  readonly server: BackupServer;
   /** Where qemu keeps what the guest overwrites while the job runs: one file a disk. */
   readonly scratchFiles: ReadonlyMap<string, string>;
   /** The checkpoint to create; null for a copy. */
@@ -46,7 +47,7 @@ export function jobXml(
   const others = all.filter((disk) => !isSaved(disk.target) && WRITABLE.includes(disk.device) && !disk.readonly);
   const incremental = saved.find(({ since }) => since !== null)?.since ?? null;
   const backupXml = buildBackupXml({
-    socketPath: plan.socketPath,
+    ...plan.server,
     ...(incremental !== null && { incremental }),
     disks: [
       ...saved.map(({ target, since, secret }) => ({
@@ -71,28 +72,29 @@ export function jobXml(
   return { backupXml, checkpointXml: buildCheckpointXml({ ...checkpoint, disks }) };
 }
 
-/**
- * The socket of the VM's backup job; null when it has no job, or none that listens on a unix socket.
- *
- * @throws LibvirtError when libvirt cannot tell
- */
-export async function jobSocket(libvirt: JobControl, uuid: string): Promise<string | null> {
-  const xml = await runningJob(libvirt, uuid);
-  return xml === null ? null : (await parseBackupJob(xml)).socketPath;
-}
-
 /** Whether the VM has a backup job, ours or another's. */
 export async function hasJob(libvirt: JobControl, uuid: string): Promise<boolean> {
   return (await runningJob(libvirt, uuid)) !== null;
 }
 
 /**
- * Ends the VM's backup job if it is the one on `socketPath`. Another's job is left alone. No error when there is none, or
- * when the VM is off, which ends its job.
+ * Ends the VM's backup job if it is the one of these traces: on this socket, or with one of these scratch files, whose
+ * names no other run has. Another's job is left alone. No error when there is none, or when the VM is off, which ends its
+ * job.
  */
-export async function endJob(libvirt: JobControl, uuid: string, socketPath: string): Promise<void> {
-  if ((await jobSocket(libvirt, uuid)) !== socketPath) return;
-  await unlessGone(() => libvirt.abortJob(uuid));
+export async function endJob(
+  libvirt: JobControl,
+  uuid: string,
+  { socketPath, scratchFiles }: { readonly socketPath: string | null; readonly scratchFiles: Iterable<string> },
+): Promise<void> {
+  const xml = await runningJob(libvirt, uuid);
+  if (xml === null) return;
+  const job = await parseBackupJob(xml);
+  const own = new Set(scratchFiles);
+  const isOurs =
+    (socketPath !== null && job.socketPath === socketPath) ||
+    job.disks.some(({ scratchFile }) => scratchFile !== null && own.has(scratchFile));
+  if (isOurs) await unlessGone(() => libvirt.abortJob(uuid));
 }
 
 async function runningJob(libvirt: JobControl, uuid: string): Promise<string | null> {

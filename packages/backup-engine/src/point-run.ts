@@ -9,7 +9,7 @@ import { buffersFor } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import { endJob } from './job.ts';
-import type { JobPaths } from './job-paths.ts';
+import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
 import { saveDisk } from './save-disk.ts';
@@ -88,12 +88,12 @@ export class PointRun {
     const request = this.#request;
     this.#exports =
       this.#plan.state === 'off'
-        ? await serveImages(context.hypervisor, this.#plan, this.#job.socketPath, signal)
+        ? await serveImages(requireHypervisor(context.hypervisor), this.#plan, this.#job.socketPath ?? '', signal)
         : await beginJob(this.#tools, {
             request,
             plan: this.#plan,
             transaction: this.#transaction,
-            ...this.#job,
+            job: this.#job,
             onMoment: () => {
               this.#created = new Date();
             },
@@ -113,7 +113,7 @@ export class PointRun {
   async abandon(): Promise<void> {
     const { domain, state } = this.#plan;
     if (state === 'off') await this.#exports?.end();
-    else await this.#tools.onLibvirt((connection) => endJob(connection, domain.uuid, this.#job.socketPath));
+    else await this.#tools.onLibvirt((connection) => endJob(connection, domain.uuid, jobTraces(this.#job, this.#plan)));
   }
 
   async copy(): Promise<BackupResult['disks']> {

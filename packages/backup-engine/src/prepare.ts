@@ -13,7 +13,8 @@ import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
 import { checkFolder, chooseLevel, type DomainState, differentialId, type RunPlan } from './plan.ts';
 import { resolveVolumes } from './resolve-volumes.ts';
-import { inspectSource } from './source-image.ts';
+import { inspectSource, type SourceImage, sourceByLibvirt } from './source-image.ts';
+import type { SavedDisk } from './disks.ts';
 
 /** What was found before the plan is made. */
 export interface Situation {
@@ -47,7 +48,8 @@ export async function prepare(
   const choice = chooseDisks(allDisks, request.selection, state);
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
-  if (state !== 'off') await checkPaths(hypervisor, request);
+  if (hypervisor === null) requireRunning(state, domain);
+  else if (state !== 'off') await checkPaths(hypervisor, request);
   const piped = pipe !== undefined;
   if (piped && (request.output === 'raw' || request.selection?.raw))
     throw new BackupError('BAD_OPTIONS', 'raw images cannot go through a pipe; name a folder');
@@ -58,8 +60,12 @@ export async function prepare(
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
   const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);
+  const lookAt = (disk: SavedDisk): Promise<SourceImage> =>
+    hypervisor === null
+      ? sourceByLibvirt(libvirt, domain.uuid, disk)
+      : inspectSource(hypervisor, disk, signal);
   const found: FoundDisk[] = [];
-  for (const disk of choice.disks) found.push({ ...disk, ...(await inspectSource(hypervisor, disk, signal)) });
+  for (const disk of choice.disks) found.push({ ...disk, ...(await lookAt(disk)) });
   const point = pointId(checkpoints, set);
   const { disks, warnings } = planDisks(found, {
     level,
@@ -85,12 +91,13 @@ export async function prepare(
 }
 
 async function agentState(
-  hypervisor: Host,
+  hypervisor: Host | null,
   { guestAgent, guestAgentConnected }: DomainDescription,
   domain: DomainIdentity,
 ): Promise<AgentState> {
   if (!guestAgent || guestAgentConnected === false) return { reachable: false, timeout: null };
-  return { reachable: true, timeout: await readAgentTimeout(hypervisor, domain, process.env) };
+  const timeout = hypervisor === null ? null : await readAgentTimeout(hypervisor, domain, process.env);
+  return { reachable: true, timeout };
 }
 
 function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
@@ -104,6 +111,16 @@ function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {
  */
 function headerName({ kind, create, parent }: CheckpointPlan): string {
   return create ?? checkpointName(kind === 'diff' ? (ownNumber(parent.name) ?? 0) + 1 : 0);
+}
+
+/** The images of a VM that is off are read by programs on its host. */
+function requireRunning(state: DomainState, { name }: DomainIdentity): void {
+  if (state !== 'off') return;
+  throw new BackupError(
+    'ONLY_LIBVIRT',
+    `the VM ${name} is off, and over this URI only libvirt's daemon is reached, not the images; start the VM, or connect ` +
+      'with qemu+ssh',
+  );
 }
 
 /** A unix socket's path, with the NUL at its end, fits into 108 bytes. */

@@ -15,13 +15,13 @@ import { endJob, type JobControl } from './job.ts';
  *   VM's start ends it; null when all is done
  */
 export async function settle(
-  hypervisor: Host,
+  hypervisor: Host | null,
   libvirt: JobControl & CheckpointConnection,
   recovery: Recovery,
 ): Promise<string | null> {
   const { uuid } = recovery.domain;
   const { socketPath, scratchFiles } = recovery.job ?? { socketPath: null, scratchFiles: [] };
-  if (socketPath !== null) await endJob(libvirt, uuid, socketPath);
+  await endJob(libvirt, uuid, { socketPath, scratchFiles });
   const { checkpoint } = recovery;
   if (checkpoint?.action === 'delete') {
     const { name, run } = checkpoint;
@@ -29,7 +29,7 @@ export async function settle(
     if (outcome === 'waiting') return name;
   }
   for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles])
-    await removeTrace(hypervisor, path);
+    if (hypervisor !== null) await removeTrace(hypervisor, path);
   await recovery.settle();
   return null;
 }

@@ -1,4 +1,4 @@
-import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
+import { type Host, HostError, type RunningProgram, type SocketRoute } from '@virtnbd/host';
 import type { DiskExports } from './disk-exports.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
@@ -21,8 +21,10 @@ export async function serveImages(
 ): Promise<DiskExports> {
   await host.files.makeFolder(folder);
   const servers: RunningProgram[] = [];
+  const routes = new Map<string, SocketRoute>();
   const socketPath = (target: string): string => imageSocket(folder, target);
   const end = async (): Promise<void> => {
+    for (const route of routes.values()) await route.close();
     for (const server of servers) await server.stop();
     await host.files.removeFolder(folder, { recursive: true });
   };
@@ -36,13 +38,14 @@ export async function serveImages(
       ]);
       servers.push(server);
       await waitFor(host, server, disk, socketPath(disk.target), signal);
+      routes.set(disk.target, await host.route(socketPath(disk.target)));
     }
   } catch (error) {
     await end();
     throw error;
   }
   return {
-    address: (target) => ({ path: socketPath(target) }),
+    address: (target) => ({ path: routes.get(target)?.path ?? socketPath(target) }),
     dirtyContext: () => `qemu:dirty-bitmap:${plan.parent ?? ''}`,
     end,
   };

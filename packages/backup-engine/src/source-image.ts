@@ -54,6 +54,20 @@ export async function inspectSource(host: Host, disk: SavedDisk, signal?: AbortS
   };
 }
 
+/**
+ * What libvirt itself tells of a disk, where the host's programs are not reached: its size and its image. The image's
+ * features and bitmaps are not known then, so a restored image gets qemu's defaults.
+ */
+export async function sourceByLibvirt(
+  libvirt: { diskSize(uuid: string, disk: string): Promise<number> },
+  uuid: string,
+  { target, source, format }: SavedDisk,
+): Promise<SourceImage> {
+  const virtualSize = await libvirt.diskSize(uuid, target);
+  const info = { filename: source, format, 'virtual-size': virtualSize };
+  return { virtualSize, compat: null, images: [source], bitmaps: [], json: JSON.stringify(info, null, 4) };
+}
+
 function readBitmap(bitmap: unknown): ImageBitmap[] {
   const name = text(field(bitmap, 'name'));
   const flags = field(bitmap, 'flags');

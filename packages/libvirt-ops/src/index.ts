@@ -12,9 +12,8 @@ export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.t
 export type { Screenshot } from './calls/screen.ts';
 export { LibvirtConnection } from './connection.ts';
 export { LibvirtError, OwnErrorCode } from './errors.ts';
-export type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 export { type LibvirtTransport, type LibvirtUri, parseLibvirtUri, withUriParameters } from './libvirt-uri.ts';
-export type { AbortJobOptions, CheckpointInfo, OpenOptions } from './options.ts';
+export type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 export {
   type BackupDisk,
   type BackupJobDescription,

@@ -6,7 +6,7 @@ export const layers = [
   ['lz4'],
   ['stream-format', 'nbd-protocol'],
   ['libvirt-ops', 'host', 'nbd-client', 'nbd-server'],
-  ['backup-set', 'checkpoint-store'],
+  ['backup-set', 'checkpoint-store', 'hypervisor'],
   ['virtual-disk'],
   ['backup-engine', 'restore-engine', 'recovery-engine', 'inspect-engine'],
   ['cli-kit'],

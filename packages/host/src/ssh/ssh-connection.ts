@@ -104,12 +104,13 @@ export class SshConnection implements AsyncDisposable {
   }
 
   /**
-   * A program for libvirt to call in ssh's place (`?command=` in its URI): its connection then goes over this one, with
-   * the same host key, login and signs of life.
+   * A program for libvirt to call in ssh's place (`?command=` in its URI): its connection goes over this one, or, when this
+   * one is gone, over one of its own by the same rules. So what a run has begun there can still be undone, by it or by
+   * whoever outlives it.
    */
   async proxyCommand(): Promise<string> {
     const path = join(this.#folder, 'ssh');
-    const options = shellCommand(['ssh', ...this.#options()]);
+    const options = shellCommand(['ssh', '-o', 'ControlMaster=no', '-S', this.#control, ...sshOptions(this.target)]);
     await writeFile(path, `#!/bin/sh\nexec ${options} "$@"\n`, { mode: 0o700 });
     return path;
   }
@@ -131,9 +132,13 @@ export class SshConnection implements AsyncDisposable {
     return [...this.#options(), '--', this.target.host];
   }
 
+  get #control(): string {
+    return join(this.#folder, 'c');
+  }
+
   /** Over the connection that stands, or not at all: without it ssh would quietly make another one. */
   #options(): string[] {
-    const control = ['-o', 'ControlMaster=no', '-o', 'ProxyCommand=false', '-S', join(this.#folder, 'c')];
+    const control = ['-o', 'ControlMaster=no', '-o', 'ProxyCommand=false', '-S', this.#control];
     return [...control, ...sshOptions(this.target)];
   }
 
