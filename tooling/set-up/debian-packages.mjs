@@ -1,7 +1,7 @@
 /**
  * What the demo and the tests need from the system, and the Debian package that brings it. A need counts as met when
- * one of its files is there, however it was installed. None of the packages starts a daemon: the libvirt daemon comes
- * without the service that `libvirt-daemon-system` would add.
+ * one of its files is there, however it was installed. None of the packages starts a daemon (the libvirt daemon comes
+ * without the service that `libvirt-daemon-system` would add), except openssh-server where systemd runs.
  */
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -41,6 +41,7 @@ export const counterparts = [
   { program: 'swtpm_setup', debian: 'swtpm-tools' },
   { program: 'sshd', debian: 'openssh-server' },
   { program: 'ssh', debian: 'openssh-client' },
+  { program: 'nc', debian: 'netcat-openbsd' },
   { program: 'saslpasswd2', debian: 'sasl2-bin' },
 ];
 

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
 import { type BackupEvent, type BackupRequest, runBackup } from '@virtnbd/backup-engine';
-import { formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
+import { formatBytes, type ProgressTask, readPassword, type Session } from '@virtnbd/cli-kit';
 import { LocalHost, openStandardOutput } from '@virtnbd/host';
-import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { Hypervisor, type HypervisorOptions } from '@virtnbd/hypervisor';
 
 /** The values of the command's flags. */
 export interface BackupFlags {
@@ -17,6 +17,17 @@ export interface BackupFlags {
   readonly compress: number | undefined;
   readonly worker: number | undefined;
   readonly uri: string | undefined;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly 'password-file': string | undefined;
+  readonly 'ssh-user': string | undefined;
+  readonly 'ssh-port': number | undefined;
+  readonly 'ssh-private-key': string | undefined;
+  readonly 'nbd-ip': string | undefined;
+  readonly 'nbd-port': number | undefined;
+  readonly tls: boolean;
+  readonly 'tls-cert': string;
+  readonly 'tls-hostname': string | undefined;
   readonly scratchdir: string;
   readonly socketfile: string | undefined;
   readonly 'freeze-mountpoint': string | undefined;
@@ -31,7 +42,9 @@ export async function backup(
 ): Promise<void> {
   const { log, signal } = session;
   const host = new LocalHost();
-  const uri = flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
+  const password = await readPassword(flags, { files: host.files, log, signal });
+  await using hypervisor = await Hypervisor.open(hypervisorOptions(flags, password, signal));
+  for (const warning of hypervisor.warnings) log.warn(warning);
   const show = presenter(session);
   const { compress } = flags;
   if (compress !== undefined && lz4Level(compress) !== compress)
@@ -40,10 +53,11 @@ export async function backup(
   const piped = flags.output === '-';
   const result = await runBackup(requestOf(flags, piped ? process.cwd() : flags.output), {
     host,
-    hypervisor: host,
-    connect: () => LibvirtConnection.open(uri),
+    hypervisor: hypervisor.host,
+    ...(hypervisor.transfer && { transfer: hypervisor.transfer }),
+    connect: () => hypervisor.connect(),
     writer,
-    signal,
+    signal: AbortSignal.any([signal, hypervisor.lost]),
     onEvent: show,
     ...(piped && { pipe: await openStandardOutput() }),
     onFolder: (name) => log.attachFile(host.files, join(flags.output, name)),
@@ -52,6 +66,30 @@ export async function backup(
   const seconds = ((performance.now() - since) / 1000).toFixed(1);
   const where = piped ? 'to standard output' : `in ${result.folder}`;
   log.info(`restore point ${result.point}: ${formatBytes(saved)} in ${seconds} s, ${where}`);
+}
+
+function hypervisorOptions(flags: BackupFlags, password: string | undefined, signal: AbortSignal): HypervisorOptions {
+  const { user } = flags;
+  const [sshUser, port, key] = [flags['ssh-user'], flags['ssh-port'], flags['ssh-private-key']];
+  const [address, nbdPort, tlsHostname] = [flags['nbd-ip'], flags['nbd-port'], flags['tls-hostname']];
+  return {
+    uri: flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session'),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { password }),
+    ssh: {
+      ...(sshUser !== undefined && { user: sshUser }),
+      ...(port !== undefined && { port }),
+      ...(key !== undefined && { privateKey: resolve(key) }),
+    },
+    transfer: {
+      tls: flags.tls,
+      certificates: resolve(flags['tls-cert']),
+      ...(address !== undefined && { address }),
+      ...(nbdPort !== undefined && { port: nbdPort }),
+      ...(tlsHostname !== undefined && { tlsHostname }),
+    },
+    signal,
+  };
 }
 
 function requestOf(flags: BackupFlags, folder: string): BackupRequest {

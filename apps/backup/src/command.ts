@@ -1,6 +1,14 @@
 import { resolve } from 'node:path';
 import { Flags } from '@oclif/core';
-import { BaseCommand, type CommandFlags, quietFlag, type Session, UsageError } from '@virtnbd/cli-kit';
+import {
+  BaseCommand,
+  type CommandFlags,
+  establishedRemoteFlags,
+  quietFlag,
+  remoteFlags,
+  type Session,
+  UsageError,
+} from '@virtnbd/cli-kit';
 
 /** `virtnbdbackup`: flags in, the engine's events out. */
 export default class Backup extends BaseCommand<typeof Backup> {
@@ -27,6 +35,7 @@ export default class Backup extends BaseCommand<typeof Backup> {
     { description: 'a VM of your own user', command: '<%= config.bin %> -U qemu:///session -d vm1 -l full -o ~/vm1' },
   ];
   static override established = [
+    ...establishedRemoteFlags,
     ...[
       'domain',
       'level',
@@ -82,11 +91,7 @@ export default class Backup extends BaseCommand<typeof Backup> {
       max: 16,
     }),
     worker: Flags.integer({ char: 'w', description: 'disks saved at the same time', helpValue: 'N', min: 1 }),
-    uri: Flags.string({
-      char: 'U',
-      description: 'libvirt to connect to; qemu:///system as root, qemu:///session otherwise',
-      env: 'LIBVIRT_DEFAULT_URI',
-    }),
+    ...remoteFlags,
     'freeze-mountpoint': Flags.string({
       char: 'F',
       description: "the guest's file systems to freeze; all of them by default",

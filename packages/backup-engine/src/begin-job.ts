@@ -1,11 +1,11 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
-import type { Host } from '@virtnbd/host';
 import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { withAgentTimeout } from './agent-timeout.ts';
 import type { BackupRequest } from './context.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
+import { socketExports } from './socket-exports.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
 import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
@@ -69,29 +69,6 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   return { address: () => ({ host, port }), ...(tls && { tls }), dirtyContext, end };
 }
 
-/** The job's unix socket: itself, or what leads to it from here. */
-async function socketExports(
-  hypervisor: Host,
-  { socketPath }: JobPaths,
-  dirtyContext: (target: string) => string,
-  endJob: () => Promise<void>,
-): Promise<DiskExports> {
-  const path = socketPath ?? '';
-  // Whoever may not read the disk must not read it here. Where the socket is another user's, its folder decides.
-  await hypervisor.files.chmod(path, 0o600).catch(() => undefined);
-  const route = await hypervisor.route(path);
-  return {
-    address: () => ({ path: route.path }),
-    dirtyContext,
-    whyRefused: async () => await socketDenied(hypervisor, path),
-    end: async () => {
-      await endJob();
-      await route.close();
-      await hypervisor.files.remove(path);
-    },
-  };
-}
-
 /** @returns whether the guest's agent answers */
 async function beginFrozen(
   { libvirt, tell, watchdog, onLibvirt }: TransactionTools,
@@ -114,21 +91,6 @@ async function beginFrozen(
     const { answers } = await whileFrozen(libvirt, uuid, begin, options);
     return answers;
   });
-}
-
-/** Whether it is the login there that may not open the job's socket, which ssh itself does not tell. */
-async function socketDenied(hypervisor: Host, path: string): Promise<string | null> {
-  const { name } = hypervisor;
-  if (name === '') return null;
-  const usable = await hypervisor.run('test', ['-w', path]).then(
-    () => true,
-    () => false,
-  );
-  if (usable) return null;
-  return (
-    `${name} may not open ${path}, the socket of the backup job, which belongs to the user that qemu runs as. Log in as ` +
-    'root or as that user (--ssh-user); or let the blocks come over the network: --nbd-ip ADDRESS, with --tls to encrypt them'
-  );
 }
 
 async function recordCheckpoint(

@@ -6,8 +6,11 @@ export interface DiskExports {
   address(target: string): NbdAddress;
   /** How the server is verified, where the blocks come encrypted. */
   readonly tls?: NbdTlsOptions;
-  /** What to say of a connection that the server did not take; null where nothing better is known. */
-  whyRefused?(target: string): Promise<string | null>;
+  /**
+   * What stands behind a failure of the NBD connection, where something is known: the link to the hypervisor is gone, or
+   * the socket may not be opened; else the failure itself.
+   */
+  explain?(failure: unknown): Promise<unknown>;
   /** The meta context that tells which blocks an increment has to save. */
   dirtyContext(target: string): string;
   /** Ends the servers: nothing is read any more. May be called again. */

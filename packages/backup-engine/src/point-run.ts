@@ -150,7 +150,8 @@ export class PointRun {
           tell,
           signal: AbortSignal.any([signal, failure.signal]),
         });
-      } catch (error) {
+      } catch (cause) {
+        const error = (await exports.explain?.(cause)) ?? cause;
         failure.abort(error);
         throw error;
       }

@@ -7,6 +7,7 @@ import { planBeside } from './beside-plan.ts';
 import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
 import { type FoundDisk, planDisks } from './disk-plan.ts';
+import type { SavedDisk } from './disks.ts';
 import { chooseDisks } from './disks.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
@@ -61,9 +62,7 @@ export async function prepare(
   const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, tell });
   const parent = requireParent(set, checkpoints);
   const lookAt = (disk: SavedDisk): Promise<SourceImage> =>
-    hypervisor === null
-      ? sourceByLibvirt(libvirt, domain.uuid, disk)
-      : inspectSource(hypervisor, disk, signal);
+    hypervisor === null ? sourceByLibvirt(libvirt, domain.uuid, disk) : inspectSource(hypervisor, disk, signal);
   const found: FoundDisk[] = [];
   for (const disk of choice.disks) found.push({ ...disk, ...(await lookAt(disk)) });
   const point = pointId(checkpoints, set);

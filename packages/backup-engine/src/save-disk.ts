@@ -32,7 +32,13 @@ export async function saveDisk(
   const { target, virtualSize, file } = disk;
   const incremental = disk.since !== null;
   const contexts = incremental ? [ALLOCATION, options.exports.dirtyContext(target)] : [ALLOCATION];
-  const client = await connectTo(options.exports, target, contexts, signal);
+  const { tls } = options.exports;
+  const client = await NbdClient.connect(options.exports.address(target), {
+    exportName: target,
+    metaContexts: contexts,
+    signal,
+    ...(tls && { tls }),
+  });
   try {
     requireExport(client, disk, contexts);
     const table = await collectExtents(client.extents({ contexts, signal }), {
@@ -60,23 +66,6 @@ export async function saveDisk(
     return { disk: target, file, fileSize: written.size, virtualSize, dataBytes, zeroBytes };
   } finally {
     client.destroy();
-  }
-}
-
-async function connectTo(
-  exports: DiskExports,
-  target: string,
-  metaContexts: readonly string[],
-  signal: AbortSignal,
-): Promise<NbdClient> {
-  const { tls } = exports;
-  try {
-    const options = { exportName: target, metaContexts: [...metaContexts], signal, ...(tls && { tls }) };
-    return await NbdClient.connect(exports.address(target), options);
-  } catch (cause) {
-    signal.throwIfAborted();
-    const why = (await exports.whyRefused?.(target)) ?? null;
-    throw why === null ? cause : new BackupError('SOCKET_DENIED', why, { cause, disk: target });
   }
 }
 

@@ -83,7 +83,8 @@ export async function withImage<T>(
   ]);
   try {
     await host.waitForSocket(image.socketPath, { program: server, ...(signal && { signal }) });
-    const result = await useServer({ path: image.socketPath }, image, work, signal);
+    await using route = await host.route(image.socketPath);
+    const result = await useServer({ path: route.path }, image, work, signal);
     const { code } = await server.exited;
     if (code !== 0)
       throw new RestoreError('WRITE_FAILED', `qemu-nbd could not close ${image.path} (exit code ${code})`);

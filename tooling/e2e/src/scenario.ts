@@ -7,6 +7,7 @@ import {
   type DiskOperation,
   type DiskSpec,
   type Random,
+  type SshServer,
   type TempFolder,
   TestLibvirt,
   type TestVm,
@@ -34,6 +35,7 @@ export class Scenario implements AsyncDisposable {
   /** By disk, also of those that the VM no longer has. */
   readonly #imageNames = new Map<string, string>();
   #restores = 0;
+  #remote: NodeJS.ProcessEnv = {};
 
   private constructor(libvirt: TestLibvirt, vm: TestVm, work: TempFolder, folder = ODD_NAME, owner = true) {
     this.libvirt = libvirt;
@@ -76,7 +78,16 @@ export class Scenario implements AsyncDisposable {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return { LIBVIRT_DEFAULT_URI: this.libvirt.uri, HOME: this.work.path };
+    return { LIBVIRT_DEFAULT_URI: this.libvirt.uri, HOME: this.work.path, ...this.#remote };
+  }
+
+  /** From now on the commands reach the libvirt through this ssh server. */
+  connectThrough({ address, port, user, binFolder }: SshServer): void {
+    const socket = new URL(this.libvirt.uri).searchParams.get('socket') ?? '';
+    this.#remote = {
+      LIBVIRT_DEFAULT_URI: `qemu+ssh://${user}@${address}:${port}/session?socket=${socket}`,
+      PATH: `${binFolder}:${process.env.PATH}`,
+    };
   }
 
   /** The arguments of a backup of this VM into this folder. */

@@ -31,9 +31,10 @@ export interface SshServer extends AsyncDisposable {
   readonly knownHosts: string;
   /** A folder with an `ssh` that always uses the configuration: to be put first into PATH. */
   readonly binFolder: string;
-  /** The process ids of the server and its sessions' parents; to cut them off as a broken link would. */
   readonly pid: number;
   log(): string;
+  /** Ends every connection, as by a reset; new ones are taken. */
+  cutConnections(): Promise<void>;
   /** Replaces the server's key, as if another machine answered. */
   renewHostKey(): Promise<void>;
   stop(): Promise<void>;
@@ -107,6 +108,9 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
       return server.pid;
     },
     log: () => output,
+    cutConnections: async () => {
+      for (const pid of await childrenOf(server.pid)) signalIfRunning(pid, 'SIGKILL');
+    },
     renewHostKey: async () => {
       await end();
       await run('rm', ['-f', at('host_key'), at('host_key.pub')]);
@@ -116,6 +120,14 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return text
+    .split(' ')
+    .filter((word) => word !== '')
+    .map(Number);
 }
 
 async function makeKey(path: string): Promise<void> {

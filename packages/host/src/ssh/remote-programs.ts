@@ -47,7 +47,7 @@ export async function runRemote(
   if (length > maxOutput) throw outputLimit(program, maxOutput);
   if (timeout?.aborted) throw tookTooLong(program, timeoutMs ?? 0, stderr);
   if (exit.code === 0) return { stdout: Buffer.concat(stdout).toString('utf8'), stderr };
-  throw failure(connection, program, exit, stderr);
+  throw await failure(connection, program, exit, stderr);
 }
 
 /** See Host.start. */
@@ -70,13 +70,20 @@ export async function startRemote(
   });
   const pid = await Promise.race([started, child.exited]);
   options.signal?.throwIfAborted();
-  if (typeof pid !== 'number') throw failure(connection, program, pid, child.stderr());
+  if (typeof pid !== 'number') throw await failure(connection, program, pid, child.stderr());
   child.pid = pid;
   return child;
 }
 
-function failure(connection: SshConnection, program: string, exit: ProgramExit, stderr: string): HostError {
-  if (connection.lost.aborted && connection.lost.reason instanceof HostError) return connection.lost.reason;
+async function failure(
+  connection: SshConnection,
+  program: string,
+  exit: ProgramExit,
+  stderr: string,
+): Promise<unknown> {
+  // What ssh's client itself ends with, when it cannot do its work.
+  const lost = exit.code === 255 ? await connection.whyLost() : undefined;
+  if (lost !== undefined) return lost;
   if (exit.code === 127) return programMissing(program);
   if (exit.code === 126) return new HostError('PERMISSION', `${program} may not be run; check its mode`, { program });
   return programFailed(program, exit, stderr);

@@ -3,9 +3,10 @@ import { SftpError } from './sftp-client.ts';
 import { SftpStatus } from './sftp-codec.ts';
 
 /** A code that the protocol has no status for: it says FAILURE, and a look at the file system tells why. */
-export type Finding = 'EXISTS' | 'NOT_EMPTY' | 'NO_SPACE' | 'WRONG_KIND';
+export type Finding = 'EXISTS' | 'NOT_EMPTY' | 'NO_SPACE' | 'WRONG_KIND' | 'BUSY';
 
 const TEXTS: Readonly<Record<Finding, string>> = {
+  BUSY: 'in use; stop what uses it',
   EXISTS: 'it exists already and is not replaced; remove it, or choose another name',
   NOT_EMPTY: 'the folder is not empty',
   NO_SPACE: 'no space left on the file system; free some, or choose another folder',
@@ -31,6 +32,8 @@ export async function sftpFailure(
   if (error.status === SftpStatus.PERMISSION_DENIED)
     return make('PERMISSION', 'permission denied; log in as a user who may, or change the owner or mode');
   const finding = await find().catch(() => null);
+  if (finding === 'BUSY')
+    return new HostError('IO', `${doing} ${printable(path)}: ${TEXTS.BUSY}`, { path, errno: 'EBUSY', cause: error });
   if (finding !== null) return make(finding, TEXTS[finding]);
   return make('IO', `the ssh server there says: ${error.message}`);
 }

@@ -13,6 +13,8 @@ const flagsOf: Readonly<Record<OpenMode, number>> = {
   create: READ | WRITE | CREAT | EXCL,
   'append-new': WRITE | CREAT | APPEND,
   'read-write': READ | WRITE,
+  // As O_EXCL without O_CREAT reaches open(2) there.
+  claim: READ | WRITE | EXCL,
 };
 
 const COPY_PIECE = 1 << 20;
@@ -45,7 +47,10 @@ export class SftpFiles implements HostFiles {
         const opened = { path, handle: body.bytes(), mode, isDevice: kind === 'block', size: before?.size ?? 0 };
         return new SftpFile(this.#sftp, opened, this.#around);
       },
-      async () => (mode === 'create' && (await this.#exists(path)) ? 'EXISTS' : await this.#noSpace(dirname(path))),
+      async () => {
+        if (mode === 'claim') return 'BUSY';
+        return mode === 'create' && (await this.#exists(path)) ? 'EXISTS' : await this.#noSpace(dirname(path));
+      },
     );
   }
 

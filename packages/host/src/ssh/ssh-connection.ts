@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HostError } from '../errors.ts';
 import type { RunningProgram } from '../host.ts';
 import { runProgram, startProgram } from '../programs.ts';
@@ -13,6 +14,8 @@ import { requireHostName, type SshTarget, sshOptions } from './ssh-target.ts';
 /** A control socket's path is short: ssh adds 17 characters to it for a moment, and 107 is all that fits. */
 const LONGEST_FOLDER = 80;
 const CONNECT_MS = 60_000;
+/** Milliseconds in which ssh has noticed that the other side has ended the connection. */
+const NOTICED_MS = 2_000;
 
 /**
  * One ssh connection, made by the ssh program as the user has set it up (configuration, agent, jump hosts, known_hosts),
@@ -61,6 +64,15 @@ export class SshConnection implements AsyncDisposable {
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /**
+   * Why the connection is gone, when what went over it has just failed: ssh itself may take a moment to notice. undefined
+   * when it stands.
+   */
+  async whyLost(): Promise<unknown> {
+    await Promise.race([this.#master.exited, sleep(NOTICED_MS, undefined, { ref: false })]);
+    return this.lost.aborted ? this.lost.reason : undefined;
   }
 
   /** Starts a command there, by words; its input and output are pipes. */

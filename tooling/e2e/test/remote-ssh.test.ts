@@ -1,0 +1,94 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findLeftovers, requires, type SshServer, startSshServer, waitFor } from '@virtnbd/test-kit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run, start } from '../src/commands.ts';
+import { Scenario } from '../src/scenario.ts';
+
+const MIB = 1 << 20;
+const { skip } = requires('sshd', 'nc');
+
+describe.skipIf(skip)('a hypervisor behind ssh', () => {
+  let server: SshServer;
+  let scenario: Scenario;
+  beforeAll(async () => {
+    server = await startSshServer();
+    scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '8M' }]);
+    scenario.connectThrough(server);
+  });
+  afterAll(async () => {
+    await scenario?.[Symbol.asyncDispose]();
+    await server?.stop();
+  });
+
+  const leftovers = (): Promise<string[]> => findLeftovers(scenario.libvirt, { folders: [scenario.folder] });
+
+  test('full and increments come through the ssh connection, of a VM that runs and of one that is off, and restore exactly', async () => {
+    await scenario.vm.write('vda', 0, 3 * MIB, 0x11);
+    await scenario.backup('full', 'virtnbdbackup.0');
+    await scenario.vm.write('vda', MIB, MIB, 0x22);
+    await scenario.vm.zero('vda', 2 * MIB, 65536, { unmap: true });
+    const { stderr } = await scenario.backup('inc', 'virtnbdbackup.1', '-z');
+    expect(stderr).not.toContain('WARNING');
+    await scenario.vm.destroy();
+    await scenario.newPoint('inc');
+    await scenario.vm.start();
+    await scenario.expectAllPointsExact();
+    expect(await leftovers()).toEqual([]);
+  });
+
+  test('over TCP to loopback it works without a warning, and --nbd-port chooses the port', async () => {
+    await using fresh = await Scenario.copyOf(scenario);
+    fresh.connectThrough(server);
+    const { stderr } = await fresh.backup('copy', 'copy', '--nbd-ip', '127.0.0.1', '--nbd-port', '18809');
+    expect(stderr).not.toContain('WARNING');
+    await fresh.expectAllPointsExact();
+    const open = await fresh.tryBackup('copy', '--nbd-ip', '0.0.0.0', '--nbd-port', '18809');
+    expect(open.stderr).toContain('unencrypted from 0.0.0.0 port 18809');
+  });
+
+  test('an unknown host key stops it before anything is done, with the command that accepts it', async () => {
+    await using other = await startSshServer();
+    await rm(other.knownHosts);
+    await using fresh = await Scenario.copyOf(scenario);
+    fresh.connectThrough(other);
+    const { code, stderr } = await fresh.tryBackup('copy');
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/does not know the host key.*accept it, with: ssh -p/)]);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  test('when the ssh connection dies in mid-copy the run says so, undoes what it did, and the next one is exact', async () => {
+    await using fresh = await Scenario.copyOf(scenario);
+    fresh.connectThrough(server);
+    await fresh.vm.write('vda', 0, 16 * MIB, 0x33);
+    const command = start('virtnbdbackup', [...fresh.backupArgs('full'), '-v'], fresh.env);
+    await waitFor(() => command.stderr().includes('step: copying'), { timeoutMs: 60_000 });
+    await server.cutConnections();
+    const { code, stderr } = await command.ended;
+    expect([code, stderr]).toEqual([1, expect.stringContaining('was lost')]);
+    // The link stands again, so it was undone at once.
+    expect([await fresh.vm.jobActive(), await fresh.vm.checkpoints()]).toEqual([false, []]);
+    await fresh.vm.write('vda', MIB, MIB, 0x44);
+    await fresh.backup('full', 'virtnbdbackup.0');
+    await fresh.expectAllPointsExact();
+    expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder] })).toEqual([]);
+  });
+
+  test('killed by SIGKILL in mid-copy, it leaves nothing that the next run does not clear away', async () => {
+    await using fresh = await Scenario.copyOf(scenario);
+    fresh.connectThrough(server);
+    const command = start('virtnbdbackup', [...fresh.backupArgs('full'), '-v'], fresh.env);
+    await waitFor(() => command.stderr().includes('step: job-begun'), { timeoutMs: 60_000 });
+    command.kill('SIGKILL');
+    await command.ended;
+    await fresh.backup('full', 'virtnbdbackup.0');
+    await fresh.expectAllPointsExact();
+    expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder] })).toEqual([]);
+  });
+
+  test('ssh options for a libvirt on this host are refused', async () => {
+    const args = ['-U', scenario.libvirt.uri, '-d', 'x', '-o', join(scenario.work.path, 'x'), '--ssh-user', 'root'];
+    const { code, stderr } = await run('virtnbdbackup', args, scenario.env);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('qemu+ssh://HOST')]);
+  });
+});
