@@ -5,12 +5,12 @@ import { withAgentTimeout } from './agent-timeout.ts';
 import type { BackupRequest } from './context.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
-import { socketExports } from './socket-exports.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
 import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
+import { socketExports } from './socket-exports.ts';
 
 /** What the job of a VM that runs needs to be told. */
 export interface JobBeginning {

@@ -7,15 +7,13 @@ import { planBeside } from './beside-plan.ts';
 import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
 import { type FoundDisk, planDisks } from './disk-plan.ts';
-import type { SavedDisk } from './disks.ts';
-import { chooseDisks } from './disks.ts';
+import { chooseDisks, type SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
 import { checkFolder, chooseLevel, type DomainState, differentialId, type RunPlan } from './plan.ts';
 import { resolveVolumes } from './resolve-volumes.ts';
 import { inspectSource, type SourceImage, sourceByLibvirt } from './source-image.ts';
-import type { SavedDisk } from './disks.ts';
 
 /** What was found before the plan is made. */
 export interface Situation {

@@ -38,15 +38,12 @@ export class Hypervisor implements AsyncDisposable {
   readonly warnings: readonly string[];
   readonly #uri: string;
   readonly #auth: { user?: string; password?: string };
-  readonly #target: SshTarget | null;
   readonly #ssh: SshHost | null;
-  /** Made when the first is gone: a run must be able to undo what it did. */
-  #second: Promise<SshHost> | undefined;
 
   private constructor(parts: {
     uri: string;
     host: Host | null;
-    ssh?: { host: SshHost; target: SshTarget };
+    ssh?: SshHost;
     transfer: Transfer | undefined;
     warnings: readonly string[];
     auth: { user?: string; password?: string };
@@ -56,8 +53,7 @@ export class Hypervisor implements AsyncDisposable {
     this.warnings = parts.warnings;
     this.#uri = parts.uri;
     this.#auth = parts.auth;
-    this.#ssh = parts.ssh?.host ?? null;
-    this.#target = parts.ssh?.target ?? null;
+    this.#ssh = parts.ssh ?? null;
   }
 
   /**
@@ -76,18 +72,18 @@ export class Hypervisor implements AsyncDisposable {
     }
     if (parts.transport !== 'ssh' && parts.transport !== 'libssh')
       return new Hypervisor({ uri, host: null, transfer, warnings, auth });
-    const target = sshTarget(parts, options.ssh ?? {});
-    const host = await SshHost.connect(target, { signal });
-    return new Hypervisor({ uri, host, ssh: { host, target }, transfer, warnings, auth });
+    const ssh = await SshHost.connect(sshTarget(parts, options.ssh ?? {}), { signal });
+    const through = parts.transport === 'ssh' ? withUriParameters(uri, { command: await ssh.proxyCommand() }) : uri;
+    return new Hypervisor({ uri: through, host: ssh, ssh, transfer, warnings, auth });
   }
 
   /**
-   * Another connection to its libvirt. When the ssh connection is gone a new one is made for it: what a run has begun there
-   * can be undone as soon as the link stands again.
+   * Another connection to its libvirt: over the ssh connection, and when that is gone over one of its own, so that what a
+   * run has begun there can be undone as soon as the link stands again.
    */
-  async connect(): Promise<LibvirtConnection> {
+  connect(): Promise<LibvirtConnection> {
     const hasAuth = this.#auth.user !== undefined || this.#auth.password !== undefined;
-    return await LibvirtConnection.open(await this.#libvirtUri(), hasAuth ? { auth: this.#auth } : {});
+    return LibvirtConnection.open(this.#uri, hasAuth ? { auth: this.#auth } : {});
   }
 
   /** Aborted, with the reason, when the ssh connection is gone; never for a hypervisor without one. */
@@ -97,18 +93,10 @@ export class Hypervisor implements AsyncDisposable {
 
   async close(): Promise<void> {
     await this.#ssh?.close();
-    await (await this.#second?.catch(() => undefined))?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #libvirtUri(): Promise<string> {
-    if (this.#ssh === null || this.#target === null || parseLibvirtUri(this.#uri).transport !== 'ssh') return this.#uri;
-    if (this.#ssh.lost.aborted) this.#second ??= SshHost.connect(this.#target);
-    const ssh = this.#second === undefined ? this.#ssh : await this.#second;
-    return withUriParameters(this.#uri, { command: await ssh.proxyCommand() });
   }
 }
 
