@@ -85,5 +85,6 @@ function tellDomain({ configFile, bootFiles, defined }: RestoredDomain, log: Log
   log.info(`configuration: ${configFile}`);
   if (defined === null) return;
   log.info(`the VM ${defined.name} is defined${defined.autostart ? ', and starts with its host' : ''}`);
+  if (defined.tpmState !== null) log.info(`the state of its TPM: ${defined.tpmState}`);
   if (defined.pool !== null) log.info(`the storage pool ${defined.pool} knows the images`);
 }

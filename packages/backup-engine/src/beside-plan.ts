@@ -1,11 +1,10 @@
 import { basename } from 'node:path';
 import { bootFileName } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
-import type { DomainDescription } from '@virtnbd/libvirt-ops';
+import { type DomainDescription, tpmStateFolder } from '@virtnbd/libvirt-ops';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import type { DomainState } from './plan.ts';
-import { tpmStateFolder } from './tpm-state.ts';
 
 /** A file that the VM needs to start, and the name that it gets in the backup folder. */
 export interface BootFile {

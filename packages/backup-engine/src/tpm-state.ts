@@ -1,27 +1,9 @@
 import { join } from 'node:path';
 import type { Host } from '@virtnbd/host';
-import type { DomainDescription } from '@virtnbd/libvirt-ops';
 import { TAR_END, tarEntry } from './tar.ts';
 
 /** Far more than a TPM has. */
 const MAX_FILE_BYTES = 16 << 20;
-
-/**
- * Where libvirt keeps the state of a domain's emulated TPM.
- *
- * @param uri of the libvirt that has the domain: one of a user has a folder of that user's
- */
-export function tpmStateFolder(
-  { tpmStateFolder: named }: Pick<DomainDescription, 'tpmStateFolder'>,
-  uuid: string,
-  uri: string,
-  env: NodeJS.ProcessEnv,
-): string {
-  if (named !== undefined) return named;
-  if (!/^[^?]*\/session(\?|$)/.test(uri)) return `/var/lib/libvirt/swtpm/${uuid}`;
-  const configuration = env.XDG_CONFIG_HOME || join(env.HOME ?? '/', '.config');
-  return join(configuration, 'libvirt/qemu/swtpm', uuid);
-}
 
 /**
  * The TPM's state as a tar archive. Each file is read at one go: the emulator replaces its state by a rename, so what is

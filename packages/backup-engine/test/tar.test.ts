@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LocalHost } from '@virtnbd/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { TAR_END, tarEntry } from '../src/tar.ts';
-import { tpmStateArchive, tpmStateFolder } from '../src/tpm-state.ts';
+import { tpmStateArchive } from '../src/tpm-state.ts';
 
 let folder = '';
 beforeEach(() => {
@@ -49,13 +49,4 @@ test("a TPM's state comes back from its archive as it was", async () => {
   for await (const part of tpmStateArchive(new LocalHost(), state)) parts.push(part);
   const target = unpack(Buffer.concat(parts));
   expect(readFileSync(join(target, 'tpm2', 'tpm2-00.permall')).equals(Buffer.alloc(6013, 7))).toBe(true);
-});
-
-test.each([
-  ['qemu:///system', '/var/lib/libvirt/swtpm/U'],
-  ['qemu+ssh://root@host/system?command=/session', '/var/lib/libvirt/swtpm/U'],
-  ['qemu:///session', '/home/me/.config/libvirt/qemu/swtpm/U'],
-  ['qemu:///session?socket=/run/x', '/home/me/.config/libvirt/qemu/swtpm/U'],
-])('the state of a TPM of %s is in %s', (uri, expected) => {
-  expect(tpmStateFolder({}, 'U', uri, { HOME: '/home/me' })).toBe(expected);
 });

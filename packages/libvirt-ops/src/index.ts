@@ -14,6 +14,7 @@ export { LibvirtConnection } from './connection.ts';
 export { LibvirtError, OwnErrorCode } from './errors.ts';
 export { type LibvirtTransport, type LibvirtUri, parseLibvirtUri, withUriParameters } from './libvirt-uri.ts';
 export type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
+export { tpmStateFolder } from './tpm-state-folder.ts';
 export {
   type BackupDisk,
   type BackupJobDescription,

@@ -113,9 +113,20 @@ export async function readPointFile(
   point: RestorePoint,
   name: string,
 ): Promise<string | null> {
+  const bytes = await readPointBytes(host, set, point, name);
+  return bytes === null ? null : Buffer.from(bytes).toString('utf8');
+}
+
+/** The same, as it is. */
+export async function readPointBytes(
+  host: Host,
+  set: BackupSet,
+  point: RestorePoint,
+  name: string,
+): Promise<Uint8Array | null> {
   const recorded = point.manifest?.files.find((file) => file.name === name);
   const bytes = await readIfThere(host, join(set.folder, name));
-  if (recorded === undefined) return bytes === null ? null : Buffer.from(bytes).toString('utf8');
+  if (recorded === undefined) return bytes;
   const fields = { file: name, point: point.id };
   if (bytes === null) {
     throw new BackupSetError('MISSING_FILE', `${name}, a file of ${point.id}, is missing. Use another copy.`, fields);
@@ -124,7 +135,7 @@ export async function readPointFile(
     const text = `${name} is not the file that the manifest of ${point.id} names: it is damaged. Use another copy.`;
     throw new BackupSetError('CHECKSUM', text, fields);
   }
-  return Buffer.from(bytes).toString('utf8');
+  return bytes;
 }
 
 async function readIfThere(host: Host, path: string): Promise<Uint8Array | null> {

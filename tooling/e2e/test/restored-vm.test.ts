@@ -1,8 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { giveToDaemon, makeImage, run as runProgram, TestLibvirt, tempFolder } from '@virtnbd/test-kit';
+import { fileURLToPath } from 'node:url';
+import { giveToDaemon, makeImage, requires, run as runProgram, TestLibvirt, tempFolder } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 import { run, succeed } from '../src/commands.ts';
+
+const fixtures = fileURLToPath(
+  new URL('../../../packages/stream-format/test/fixtures/established-2.47', import.meta.url),
+);
 
 test('a restored VM is defined beside the original, starts, and its guest reads a file of the increment', async () => {
   await using work = await tempFolder();
@@ -45,3 +50,51 @@ test('a restored VM is defined beside the original, starts, and its guest reads 
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('there is a VM again')]);
   await expect(readFile(join(other, 'guest.qcow2'))).rejects.toMatchObject({ code: 'ENOENT' });
 }, 240_000);
+
+test.skipIf(requires('swtpm').skip)(
+  'a restored VM has the state of its TPM, and starts with its host, as the original',
+  async () => {
+    await using work = await tempFolder();
+    await using libvirt = await TestLibvirt.start();
+    const xmlExtra = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>";
+    const vm = await libvirt.createVm({ name: 'sealed', disks: [{ target: 'vda', size: '4M' }], xmlExtra });
+    await libvirt.virsh('autostart', vm.name);
+    // Where the daemon of this test keeps what is the user's.
+    const env = { LIBVIRT_DEFAULT_URI: libvirt.uri, HOME: work.path, XDG_CONFIG_HOME: join(libvirt.folder, 'c') };
+    const stateOf = (uuid: string): Promise<Buffer> =>
+      readFile(join(libvirt.folder, 'c/libvirt/qemu/swtpm', uuid, 'tpm2/tpm2-00.permall'));
+    const folder = join(work.path, 'backup');
+    await succeed('virtnbdbackup', ['-d', vm.name, '-l', 'copy', '-o', folder, '-n'], env);
+    const original = await stateOf(vm.uuid);
+
+    const target = libvirt.workFolder;
+    const { stdout } = await succeed('virtnbdrestore', ['-cD', '-i', folder, '-o', target, '-n', '--json'], env);
+
+    const { domain } = JSON.parse(stdout);
+    expect(domain.defined).toMatchObject({ name: 'restore_sealed', autostart: true });
+    expect(await libvirt.virsh('dominfo', 'restore_sealed')).toMatch(/Autostart: +enable/);
+    expect((await stateOf(domain.defined.uuid)).equals(original)).toBe(true);
+    const again = await libvirt.findVm('restore_sealed');
+    await giveToDaemon((await again.imagePath('vda')).path);
+    await again.start({ paused: true });
+    await again.destroy();
+  },
+);
+
+test('the configuration of an established backup is adjusted without libvirt, and is one that libvirt takes', async () => {
+  await using work = await tempFolder();
+  const target = join(work.path, 'restored');
+  const env = { LIBVIRT_DEFAULT_URI: 'qemu:///system?socket=/none', HOME: work.path };
+  const args = ['-c', '-i', join(fixtures, 'two-disks-one-raw'), '-n', '-o'];
+  const { stderr } = await succeed('virtnbdrestore', [...args, target, '-C', 'vm.xml'], env);
+  expect(stderr).toContain('configuration: disk vdaa: ');
+  await using libvirt = await TestLibvirt.start();
+  await giveToDaemon(join(target, 'vm.xml'));
+  await libvirt.virsh('define', join(target, 'vm.xml'));
+  const blocks = await libvirt.virsh('domblklist', 'restore_barvm');
+  for (const image of ['disk.qcow2', 'r.img']) expect(blocks).toContain(join(target, image));
+  // Files that somebody has put together belong to no configuration.
+  const sequence = await succeed('virtnbdrestore', [...args, join(work.path, 'other'), '-s', 'vda.full.data'], env);
+  expect(sequence.stderr).toContain('-c and -D have no effect');
+  expect((await readdir(join(work.path, 'other'))).filter((name) => name.endsWith('.xml'))).toEqual([]);
+});

@@ -2,7 +2,7 @@ import { type EditableElement, EditableXml } from '@virtnbd/libvirt-ops';
 import { RestoreError } from '../errors.ts';
 import { adjustBootFiles } from './adjust-boot.ts';
 import { adjustDisks } from './adjust-disk.ts';
-import { type Adjustment, type ChangeLog, only } from './adjustment.ts';
+import { type Adjustment, type ChangeLog, only, tpmBackend } from './adjustment.ts';
 
 export interface AdjustedDomain extends ChangeLog {
   readonly xml: string;
@@ -29,6 +29,7 @@ export function adjustDomain(xml: string, adjustment: Adjustment): AdjustedDomai
   adjustInterfaces(root, adjustment.newMac === true, log);
   removeRuntimePaths(root, log);
   removeRuntimeLabels(root, log);
+  adjustTpm(root, log);
   return { xml: document.toString(), name, ...log };
 }
 
@@ -104,4 +105,13 @@ function removeRuntimeLabels(root: EditableElement, { changes }: ChangeLog): voi
     label.remove();
     changes.push(`security label of ${label.attribute('model') ?? '?'}: libvirt makes it anew at each start`);
   }
+}
+
+/** Two VMs never share the state of one TPM: libvirt keeps it by the uuid, unless a place is named. */
+function adjustTpm(root: EditableElement, { changes }: ChangeLog): void {
+  const backend = tpmBackend(root);
+  const source = backend === undefined ? undefined : only(backend, 'source');
+  if (source === undefined) return;
+  source.remove();
+  changes.push(`TPM: its state is where libvirt keeps it, was ${source.attribute('path') ?? '?'}`);
 }

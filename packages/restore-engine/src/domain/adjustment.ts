@@ -49,3 +49,12 @@ export function only(parent: EditableElement, name: string): EditableElement | u
     `the VM's configuration has two <${name}> in one <${parent.name}>, which libvirt never writes; it was tampered with`,
   );
 }
+
+/** The backend of the emulated TPM; undefined when the VM has none. */
+export function tpmBackend(root: EditableElement): EditableElement | undefined {
+  const backends = root
+    .all('devices')
+    .flatMap((devices) => devices.all('tpm'))
+    .flatMap((tpm) => only(tpm, 'backend') ?? []);
+  return backends.find((backend) => backend.attribute('type') === 'emulator');
+}

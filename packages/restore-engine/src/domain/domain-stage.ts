@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { assertSafeName, autostartName, type BackupSet, type RestorePoint } from '@virtnbd/backup-set';
+import { assertSafeName, autostartName, type BackupSet, BackupSetError, type RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
 import { EditableXml, type LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { RestoreError } from '../errors.ts';
@@ -8,11 +8,12 @@ import { identOf, type PointFiles, readPointFile } from '../point-files.ts';
 import type { TargetFolder } from '../target-folder.ts';
 import { adjustDomain } from './adjust.ts';
 import { bootFilePaths } from './adjust-boot.ts';
-import type { RestoredDisk } from './adjustment.ts';
+import { type RestoredDisk, tpmBackend } from './adjustment.ts';
 import { type BootPlan, type PlannedBootFile, planBootFiles } from './boot-files.ts';
 import { copyChecked } from './checked-copy.ts';
 import { defineRestored, requireFreeName } from './define.ts';
 import type { DefinedDomain, DomainRequest, RestoredDomain } from './request.ts';
+import { placeTpmState, readTpmState, type TpmState } from './tpm-state.ts';
 
 /** What the configuration's part of a restore stands on. */
 export interface DomainQuestion {
@@ -43,6 +44,7 @@ export class DomainStage {
   readonly #config: { readonly name: string; readonly xml: string };
   readonly #boot: readonly PlannedBootFile[];
   readonly #autostart: boolean;
+  readonly #tpm: TpmState | null;
   readonly #placed: string[] = [];
 
   private constructor(question: DomainQuestion, decided: Decided) {
@@ -52,6 +54,7 @@ export class DomainStage {
     this.#config = decided.config;
     this.#boot = decided.boot;
     this.#autostart = decided.autostart;
+    this.#tpm = decided.tpm;
   }
 
   /**
@@ -78,11 +81,13 @@ export class DomainStage {
       ? adjustDomain(files.domainXml.text, { ...request, disks: restoredDisks(question), bootFiles: boot.paths })
       : saved;
     if (request.define === true) await requireFreeName(connection(question), adjusted.name);
+    const tpm = adjust ? await tpmPlan(question, adjusted.xml) : NO_TPM;
     return new DomainStage(question, {
       config: { name, xml: adjusted.xml },
       boot: boot.files,
       changes: adjusted.changes,
-      warnings: [...adjusted.warnings, ...boot.warnings],
+      warnings: [...adjusted.warnings, ...boot.warnings, ...tpm.warnings],
+      tpm: tpm.state,
       autostart: request.define === true && (await wasAutostarted(question)),
     });
   }
@@ -117,13 +122,19 @@ export class DomainStage {
 
   /** Defines the VM, if that is asked for, when everything has its place. @throws RestoreError DEFINE_FAILED */
   async finish(): Promise<RestoredDomain> {
-    const { request, targetFolder } = this.#question;
+    const { request, targetFolder, targetHost } = this.#question;
     const configFile = join(targetFolder, this.#config.name);
     let defined: DefinedDomain | null = null;
     if (request.define === true) {
-      const { xml } = this.#config;
-      const facts = { xml, configFile, folder: targetFolder, autostart: this.#autostart };
-      defined = await defineRestored(connection(this.#question), facts);
+      const libvirt = connection(this.#question);
+      const tpm = this.#tpm;
+      defined = await defineRestored(libvirt, {
+        xml: this.#config.xml,
+        configFile,
+        folder: targetFolder,
+        autostart: this.#autostart,
+        placeTpmState: tpm && ((uuid) => placeTpmState(targetHost, tpm, uuid, libvirt)),
+      });
     }
     return { ...this.preview(), defined };
   }
@@ -144,6 +155,36 @@ interface Decided {
   readonly changes: readonly string[];
   readonly warnings: readonly string[];
   readonly autostart: boolean;
+  readonly tpm: TpmState | null;
+}
+
+interface TpmPlan {
+  readonly state: TpmState | null;
+  readonly warnings: readonly string[];
+}
+
+const NO_TPM: TpmPlan = { state: null, warnings: [] };
+
+async function tpmPlan({ request, host, set, point, onDamage }: DomainQuestion, xml: string): Promise<TpmPlan> {
+  if (tpmBackend(EditableXml.parse(xml, 'domain', "The VM's configuration").root) === undefined) return NO_TPM;
+  let state: TpmState | null = null;
+  try {
+    state = await readTpmState(host, set, point);
+  } catch (error) {
+    if (onDamage === undefined || !(error instanceof BackupSetError || error instanceof RestoreError)) throw error;
+    onDamage(error.message);
+  }
+  if (state === null) {
+    const text =
+      'the backup does not hold the state of the TPM: it begins anew, and what the guest sealed with it stays shut';
+    return { state, warnings: [text] };
+  }
+  if (request.define === true) return { state, warnings: [] };
+  const archive = join(set.folder, state.name);
+  return {
+    state,
+    warnings: [`once the VM is defined, unpack the state of its TPM, ${archive}, to /var/lib/libvirt/swtpm/UUID`],
+  };
 }
 
 /** Reads the configuration only where something is to be done with it: a plain copy works for whatever it is. */

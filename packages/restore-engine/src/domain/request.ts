@@ -37,4 +37,6 @@ export interface DefinedDomain {
   readonly autostart: boolean;
   /** The storage pool that was refreshed; null when the target folder is none's. */
   readonly pool: string | null;
+  /** The folder with the state of its emulated TPM; null when it has none, or begins anew. */
+  readonly tpmState: string | null;
 }
