@@ -65,6 +65,13 @@ const contents: Readonly<Record<HoleContent, string>> = {
 export function tellEstimate({ estimate }: RestoreResult, log: Logger): void {
   for (const { disk, dataBytes, extents } of estimate.disks)
     log.info(`disk ${disk}: ${formatBytes(dataBytes)} of data in ${extents} ranges`);
+  for (const { id, disks, fault } of estimate.points) {
+    if (fault !== null) log.warn(`${id} cannot be restored: ${fault}`);
+    else
+      for (const [disk, reason] of Object.entries(disks)) {
+        if (reason !== null) log.warn(`disk ${disk} of ${id} cannot be restored: ${reason}`);
+      }
+  }
   const free = estimate.spaceFree === null ? '' : `, ${formatBytes(estimate.spaceFree)} are free`;
   log.info(`about ${formatBytes(estimate.spaceNeeded)} are needed${free}; nothing was written`);
 }

@@ -6,6 +6,7 @@ export { RestoreError, type RestoreErrorCode } from './errors.ts';
 export type { Hole, HoleContent } from './holes.ts';
 export { IMAGE_FORMATS, type ImageFormat, imageFormat, isImageFormat } from './image-format.ts';
 export type { PlannedImage, PlannedTarget, RestorePlan, RestoreSelection } from './plan.ts';
+export type { PointState } from './point-states.ts';
 export type {
   RestoreContext,
   RestoredImage,

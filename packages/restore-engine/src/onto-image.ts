@@ -86,6 +86,7 @@ async function takeImage(
   if (begun === (stat !== null) || (stat !== null && stat.kind !== 'file')) throw notOne(disk, path, begun);
   const found = await virtualSize(host, begun ? partial : path, format, signal);
   if (!begun) await moveTo(host, path, partial);
+  let finished = false;
   const taken = {
     path: partial,
     kind: 'file' as const,
@@ -93,11 +94,14 @@ async function takeImage(
     changed: begun,
     done: async () => {
       await moveTo(host, partial, path);
-      taken.changed = true;
+      finished = true;
     },
-    // As it was, under its name again, when nothing was written.
     [Symbol.asyncDispose]: async () => {
+      if (finished) return;
+      // As it was, under its name again, when nothing was written.
       if (!taken.changed) await moveTo(host, partial, path);
+      else
+        work.note(`${path} is now ${partial}, in part what it was and in part what it is to be: run the restore again`);
     },
   };
   return taken;

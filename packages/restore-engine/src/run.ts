@@ -8,6 +8,7 @@ import { RestoreError } from './errors.ts';
 import { inParallel } from './in-parallel.ts';
 import { restoreOnto } from './onto-image.ts';
 import type { PlannedImage } from './plan.ts';
+import { pointStates } from './point-states.ts';
 import type { RestoreContext, RestoredImage, RestoreRequest, RestoreResult } from './request.ts';
 import { pointSource, type RestoreSource, salvageSource, sequenceSource } from './source.ts';
 import { type RestoreEstimate, spaceNeeded, surveyDisks } from './survey.ts';
@@ -71,7 +72,7 @@ class Restore {
   async #restore(source: RestoreSource, set: BackupSet, point: RestorePoint | null): Promise<RestoreResult> {
     const { plan } = source;
     this.#context.onEvent?.({ type: 'plan', plan });
-    const estimate = await this.#survey(source);
+    const estimate = await this.#survey(source, set);
     const leftOut = [...source.leftOut];
     const stage = point === null ? null : await this.#planDomain(source, set, point, leftOut);
     if (this.#request.dryRun === true) return { plan, estimate, images: [], leftOut, domain: stage?.preview() ?? null };
@@ -97,7 +98,7 @@ class Restore {
   }
 
   /** Looks at all that will be read before anything is created. */
-  async #survey(source: RestoreSource): Promise<RestoreEstimate> {
+  async #survey(source: RestoreSource, set: BackupSet): Promise<RestoreEstimate> {
     const { dryRun = false, preallocate = false, target } = this.#request;
     const disks = await surveyDisks(
       source.plan,
@@ -109,7 +110,7 @@ class Restore {
     if (free !== null && needed > free) {
       this.#note(`the images may need ${needed} bytes, and ${free} are free in ${target}`);
     }
-    return { disks, spaceNeeded: needed, spaceFree: free };
+    return { disks, spaceNeeded: needed, spaceFree: free, points: pointStates(set) };
   }
 
   async #apply(source: RestoreSource, stage: DomainStage | null): Promise<RestoredImage[]> {

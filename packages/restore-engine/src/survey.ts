@@ -1,5 +1,6 @@
 import type { DiskContent, OpenedContent } from './content.ts';
 import type { RestorePlan } from './plan.ts';
+import type { PointState } from './point-states.ts';
 
 /** What a disk's restore will write. */
 export interface DiskEstimate {
@@ -19,6 +20,8 @@ export interface RestoreEstimate {
   readonly spaceNeeded: number;
   /** Bytes that are free there; null when it is not known. */
   readonly spaceFree: number | null;
+  /** All restore points of the folder, and which of them could be restored. */
+  readonly points: readonly PointState[];
 }
 
 /**

@@ -40,7 +40,7 @@ export class TargetFolder {
    * @param options.mode of the folder, if it is made
    * @param options.force the names may be taken: the files are replaced when the new ones are complete
    * @param options.onCleared told the names of files that a killed restore had left
-   * @throws RestoreError TARGET_EXISTS, TARGET_BUSY
+   * @throws RestoreError TARGET_EXISTS, TARGET_BUSY, NAME_CLASH
    */
   static async open(
     host: Host,
@@ -54,6 +54,7 @@ export class TargetFolder {
       const cleared = await clearLeftovers(host, path);
       if (cleared.length > 0) options.onCleared?.(cleared);
       for (const name of names) {
+        requireUsable(name);
         const stat = await host.files.stat(join(path, name));
         if (stat !== null && (options.force !== true || stat.kind !== 'file')) throw exists(join(path, name));
         const partial = join(path, `${name}${PARTIAL}`);
@@ -153,6 +154,12 @@ async function clearLeftovers(host: Host, path: string): Promise<string[]> {
   }
   await host.files.remove(trace);
   return cleared;
+}
+
+/** Names from a backup must not be those that a restore needs itself. */
+function requireUsable(name: string): void {
+  if (name !== LOCK && name !== TRACE && !name.endsWith(PARTIAL)) return;
+  throw new RestoreError('NAME_CLASH', `no image can be named ${name}: a restore names its own files so`);
 }
 
 function exists(path: string): RestoreError {

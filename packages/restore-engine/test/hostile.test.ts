@@ -50,6 +50,16 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('a hostile folder', () =>
     },
   );
 
+  test.each(['virtnbdrestore.lock', 'virtnbdrestore.trace.json', 'disk.partial'])(
+    'gives no image a name that the restore needs: %s',
+    async (name) => {
+      const { place, folder } = await changeDomain(/<source file='[^']*'/, `<source file='/images/${name}'`);
+      await using _place = place;
+      await expect(place.restore({ folder, point: POINT })).rejects.toMatchObject({ code: 'NAME_CLASH' });
+      expect(await place.restored()).toEqual([]);
+    },
+  );
+
   test('has no say in a backing file, in other options, or in where a data file lies', async () => {
     const { place, folder } = await changeImageInfo((info) => {
       info['backing-filename'] = '/etc/shadow';

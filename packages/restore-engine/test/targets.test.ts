@@ -121,6 +121,16 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('new images', () => {
     expect([images, await host.files.stat(place.target)]).toEqual([[], null]);
   });
 
+  test('are planned although another point is spoilt, and a dry run says which', async () => {
+    await using place = await twoPoints();
+    await truncate(join(place.backup, 'vda.inc.virtnbdbackup.1.data'), 100);
+    const { estimate } = await place.restore({ dryRun: true, point: 'virtnbdbackup.0' });
+    expect(estimate.points).toMatchObject([
+      { id: 'virtnbdbackup.0', disks: { vda: null }, fault: null },
+      { id: 'virtnbdbackup.1', disks: { vda: expect.stringContaining('has 100 bytes') }, fault: null },
+    ]);
+  });
+
   test('are read back: one that is not what was written is an error, and does not stay', async () => {
     await using place = await twoPoints();
     const spoil = async (): Promise<void> => {
@@ -185,6 +195,23 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('onto an image', () => {
     await place.restore({ onto: new Map([['vda', image]]) });
     expect((await bytesOf(image, 'qcow2')).equals(newest())).toBe(true);
     expect(await place.restored()).not.toContain('vda.qcow2.partial');
+  });
+
+  test('that could not be finished says where the image is, and can be done again', async () => {
+    await using place = await twoPoints();
+    await place.restore({ point: 'virtnbdbackup.0' });
+    const image = join(place.target, 'vda.qcow2');
+    const told = notes();
+    const stop = new AbortController();
+    const onEvent: typeof told.onEvent = (event) => {
+      told.onEvent(event);
+      if (event.type === 'progress') stop.abort(new Error('enough'));
+    };
+    const onto = new Map([['vda', image]]);
+    await expect(place.restore({ onto }, { signal: stop.signal, onEvent })).rejects.toThrow('enough');
+    expect(told.all.join()).toContain(`${image} is now ${image}.partial`);
+    await place.restore({ onto });
+    expect((await bytesOf(image, 'qcow2')).equals(newest())).toBe(true);
   });
 
   test('of another format, or that is not there, is refused and stays as it is', async () => {
