@@ -40,10 +40,11 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   const host = new LocalHost();
   const devices = diskTargets('--to-device', flags['to-device']);
   const onto = diskTargets('--onto', flags.onto);
+  const wanted = requestOf(flags, devices, onto);
   await using source = await openBackupSource(host, flags.input, process.cwd());
   await log.attachFile(host.files, flags.logfile);
   const domain = domainRequest(flags, log);
-  const request = { ...requestOf(flags, devices, onto), folder: source.folder, domain };
+  const request = { ...wanted, folder: source.folder, domain };
   await using libvirt = domain.define === true ? await connect(flags.uri) : null;
   if (!flags['dry-run']) await confirmOverwrite([...devices, ...onto], { yes: flags.yes, signal });
   const since = performance.now();
