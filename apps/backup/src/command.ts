@@ -9,6 +9,7 @@ import {
   type Session,
   UsageError,
 } from '@virtnbd/cli-kit';
+import { establishedOperationFlags, modeOf, operationFlags } from './operation-flags.ts';
 
 /** `virtnbdbackup`: flags in, the engine's events out. */
 export default class Backup extends BaseCommand<typeof Backup> {
@@ -32,6 +33,21 @@ export default class Backup extends BaseCommand<typeof Backup> {
       description: 'through a pipe',
       command: "<%= config.bin %> -d vm1 -l full -o - | ssh host 'cat > vm1-full.zip'",
     },
+    { description: 'what would happen', command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1 --dry-run' },
+    {
+      description: 'an increment only when 64 MiB have changed, at 50 MiB a second',
+      command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1 -T 64M --bwlimit 50M',
+    },
+    {
+      description: 'compare what a restore would give with the disks, a tenth of them',
+      command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1 --prove=10',
+    },
+    {
+      description: 'for programs that read what happens',
+      command: '<%= config.bin %> -d vm1 -l inc -o /backup/vm1 --json --quiet',
+    },
+    { description: 'read the disks by other means', command: '<%= config.bin %> -d vm1 -l copy -o /tmp -s' },
+    { description: 'end that', command: '<%= config.bin %> -d vm1 -o /tmp -k' },
     { description: 'a VM of your own user', command: '<%= config.bin %> -U qemu:///session -d vm1 -l full -o ~/vm1' },
   ];
   static override established = [
@@ -51,8 +67,9 @@ export default class Backup extends BaseCommand<typeof Backup> {
       'socketfile',
     ],
     ...['freeze-mountpoint', 'strict', 'quiet'],
+    ...establishedOperationFlags,
   ];
-  static override bareValues = { compress: '2' };
+  static override bareValues = { compress: '2', prove: '100' };
   static override flags = {
     domain: Flags.string({ char: 'd', description: 'name or uuid of the VM', required: true, helpValue: 'VM' }),
     level: Flags.option({
@@ -107,6 +124,7 @@ export default class Backup extends BaseCommand<typeof Backup> {
       description: "the job's socket; /var/tmp/virtnbdbackup.PID by default",
       helpValue: 'PATH',
     }),
+    ...operationFlags,
     'allow-plaintext': Flags.boolean({ description: 'save encrypted disks, decrypted' }),
     strict: Flags.boolean({ char: 'e', description: 'exit with 2 when there was a warning', helpGroup: 'LOGGING' }),
     quiet: quietFlag,
@@ -121,10 +139,11 @@ export default class Backup extends BaseCommand<typeof Backup> {
       throw new UsageError(`a raw image holds no changes: -l ${flags.level} needs -t stream`);
     if (flags.output === '-' && (flags.type === 'raw' || flags.raw))
       throw new UsageError('raw images cannot go through a pipe: with -o - give neither -t raw nor --raw');
+    const mode = modeOf(flags);
     // Loaded here, so that --help does not wait for it.
     const { backup } = await import('./backup.ts');
     const output = flags.output === '-' ? '-' : resolve(flags.output);
-    await backup({ ...flags, output }, session, {
+    await backup({ ...flags, output }, mode, session, {
       name: this.config.bin,
       version: this.config.version,
     });

@@ -1,7 +1,7 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
-import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { withAgentTimeout } from './agent-timeout.ts';
+import { beginError } from './begin-error.ts';
 import type { BackupRequest } from './context.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
@@ -16,7 +16,8 @@ import { socketExports } from './socket-exports.ts';
 export interface JobBeginning {
   readonly request: BackupRequest;
   readonly plan: RunPlan;
-  readonly transaction: SetTransaction;
+  /** Takes down the checkpoint; null for a job that makes none. */
+  readonly transaction: SetTransaction | null;
   readonly job: JobPaths;
   /** Called at the moment that the backup is of. */
   readonly onMoment: () => void;
@@ -41,11 +42,14 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   const { libvirt, context } = tools;
   const { request, plan, transaction, job, onMoment, onAgent } = beginning;
   const { domain, checkpoint, disks, allDisks } = plan;
-  const description = runDescription(transaction.intent.run);
+  const wanted =
+    checkpoint === null || transaction === null
+      ? null
+      : { name: checkpoint, description: runDescription(transaction.intent.run) };
   const { backupXml, checkpointXml } = jobXml(
     {
       ...job,
-      checkpoint: checkpoint === null ? null : { name: checkpoint, description },
+      checkpoint: wanted,
     },
     disks,
     allDisks,
@@ -57,9 +61,9 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   try {
     if (await beginFrozen(tools, plan, begin, request.freezeMountpoints)) onAgent();
   } catch (error) {
-    throw beginError(error, plan);
+    throw beginError(error, plan, job.socketPath);
   }
-  if (checkpoint !== null) await recordCheckpoint(tools, transaction, domain.uuid, checkpoint);
+  if (wanted !== null && transaction !== null) await recordCheckpoint(tools, transaction, domain.uuid, wanted.name);
   const end = (): Promise<void> =>
     tools.onLibvirt((connection) => endJob(connection, domain.uuid, jobTraces(job, plan)));
   const dirtyContext = (target: string): string => `qemu:dirty-bitmap:${exportBitmap(target)}`;
@@ -105,17 +109,4 @@ async function recordCheckpoint(
     throw new BackupError('COPY_FAILED', `libvirt made no checkpoint ${checkpoint} with the job`);
   const xml = await libvirt.checkpointXml(uuid, checkpoint);
   await transaction.setCheckpoint({ creationTime, xml });
-}
-
-/** What libvirt says when a job does not begin, with what to do about it where that is known. */
-function beginError(error: unknown, { parent, domain }: RunPlan): unknown {
-  if (!(error instanceof LibvirtError)) return error;
-  if (error.code === 'CHECKPOINT_INCONSISTENT' && parent !== null)
-    return new BackupError(
-      'BITMAP_LOST',
-      `a disk of the VM ${domain.name} has just lost what has changed since ${parent}; run the backup again, which ` +
-        'then saves all of that disk',
-      { cause: error },
-    );
-  return error;
 }

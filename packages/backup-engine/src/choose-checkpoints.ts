@@ -20,6 +20,8 @@ export interface CheckpointSituation {
   readonly set: Pick<BackupSet, 'checkpoints' | 'storedCheckpoints'>;
   /** Checkpoints of failed runs that cannot be deleted before the VM runs again. */
   readonly uncommitted: readonly string[];
+  /** Nothing is defined again: the plan is what follows if that fails. */
+  readonly lookOnly: boolean;
   readonly tell: BackupListener;
 }
 
@@ -32,7 +34,7 @@ export interface CheckpointSituation {
 export async function chooseCheckpoints(
   libvirt: LibvirtConnection,
   uuid: string,
-  { level, set, uncommitted, tell }: CheckpointSituation,
+  { level, set, uncommitted, lookOnly, tell }: CheckpointSituation,
 ): Promise<CheckpointPlan> {
   const recorded = set.checkpoints.map(({ run, ...known }) => ({
     ...known,
@@ -44,17 +46,20 @@ export async function chooseCheckpoints(
   };
   const first = await plan(set.storedCheckpoints.map(({ name }) => name));
   if (first.kind !== 'redefine') return first;
-  tell({
-    type: 'warning',
-    message: `libvirt has forgotten the checkpoints ${first.checkpoints.join(', ')}; they are defined again`,
-  });
+  const forgotten = `libvirt has forgotten the checkpoints ${first.checkpoints.join(', ')}`;
+  if (lookOnly) tell({ type: 'warning', message: `${forgotten}; a backup defines them again first` });
+  else tell({ type: 'warning', message: `${forgotten}; they are defined again` });
+  if (lookOnly) return whatFollows(await plan([]));
   const wanted = set.storedCheckpoints.filter(({ name }) => first.checkpoints.includes(name));
   const { failed } = await redefineMissing(libvirt, uuid, wanted);
   if (failed !== null)
     tell({ type: 'warning', message: `${failed.name} cannot be defined again: ${failed.error.message}` });
-  const second = await plan([]);
-  if (second.kind === 'redefine') throw new Error('nothing is left to define again');
-  return second;
+  return whatFollows(await plan([]));
+}
+
+function whatFollows(plan: CheckpointPlan | Redefinition): CheckpointPlan {
+  if (plan.kind === 'redefine') throw new Error('nothing is left to define again');
+  return plan;
 }
 
 /** Disks that can tell what has changed since the checkpoint that the run starts from. */

@@ -32,6 +32,21 @@ export interface BackupRequest {
   readonly socketPath?: string;
   /** Mount points of the guest to freeze; all when absent. */
   readonly freezeMountpoints?: readonly string[];
+  /** In increments, ranges that have become zero are saved as data: then the established restore is exact, too. */
+  readonly zeroesAsData?: boolean;
+  /** Who asks for the extents: this client, or libnbd's `nbdinfo`. They tell the same. */
+  readonly extentsBy?: 'client' | 'nbdinfo';
+  /** Most bytes a second that are read, of all disks together. */
+  readonly bytesPerSecond?: number;
+  /**
+   * Percent of each disk, 1 to 100, that are read back over the restored view of the new point and compared with the
+   * VM's disks before the point is committed. None when absent.
+   */
+  readonly prove?: number;
+  /** Of inc and diff of a VM that runs: no backup is made when fewer bytes than this have changed. */
+  readonly threshold?: number;
+  /** Goes on where too little space is free, with a warning. */
+  readonly force?: boolean;
 }
 
 /** More disks at once do not make a copy faster; each holds its share of the memory. */
@@ -79,6 +94,7 @@ export interface BackupContext {
 
 /** A committed restore point. Sizes are in bytes. */
 export interface BackupResult {
+  readonly skipped: false;
   readonly point: string;
   readonly level: BackupLevel;
   readonly folder: string;
@@ -90,4 +106,11 @@ export interface BackupResult {
     readonly dataBytes: number;
     readonly zeroBytes: number;
   }[];
+}
+
+/** No backup was made: too little has changed. */
+export interface SkippedBackup {
+  readonly skipped: true;
+  /** Bytes that have changed. */
+  readonly estimate: number;
 }

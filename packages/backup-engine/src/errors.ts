@@ -14,6 +14,12 @@ export type BackupErrorCode =
   | 'BAD_PATH'
   | 'BOOT_FILE'
   | 'WATCHDOG'
+  | 'NOT_PERMITTED'
+  | 'OLD_VERSION'
+  | 'NO_SPACE'
+  | 'NO_JOB'
+  | 'SCRATCH_FULL'
+  | 'PROOF_FAILED'
   | 'EXPORT_MISMATCH'
   | 'COPY_FAILED'
   | 'ONLY_LIBVIRT' // neither files nor programs of the hypervisor's host are reached

@@ -9,6 +9,7 @@ export const STEPS = [
   'job-begun',
   'copying',
   'copied',
+  'proven',
   'sealed',
   'committed',
   'job-ended',
@@ -36,6 +37,8 @@ export type BackupEvent =
       readonly dataBytes: number;
       readonly zeroBytes: number;
     }
+  | { readonly type: 'proving'; readonly disk: string; readonly bytes: number }
+  | { readonly type: 'proven'; readonly bytes: number; readonly percent: number }
   | { readonly type: 'progress'; readonly disk: string; readonly bytes: number }
   | { readonly type: 'disk-done'; readonly disk: string; readonly file: string; readonly fileSize: number };
 

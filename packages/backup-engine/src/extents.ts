@@ -18,12 +18,14 @@ export const ALLOCATION = 'base:allocation';
  * data). An increment saves what is dirty, as `zero` where it reads as zero now: a range that was zeroed or discarded
  * must become zero again when the increment is restored over older data.
  *
+ * With `zeroesAsData` an increment saves such ranges as data: the established restore leaves `zero` frames out.
+ *
  * @param runs batches as the server tells them; they must cover `[0, size)` without a gap
  * @throws BackupError EXPORT_MISMATCH when they do not
  */
 export async function collectExtents(
   runs: AsyncIterable<readonly ExtentRun[]>,
-  disk: { target: string; size: number; incremental: boolean },
+  disk: { target: string; size: number; incremental: boolean; zeroesAsData?: boolean },
 ): Promise<ExtentTable> {
   const table = new ExtentTable();
   let end = 0;
@@ -34,7 +36,8 @@ export async function collectExtents(
       const [allocation, dirty] = flags;
       if (allocation === undefined || (disk.incremental && dirty === undefined)) throw uncovered(disk, start, end);
       if (disk.incremental && ((dirty ?? 0) & STATE_DIRTY) === 0) continue;
-      table.add(start, length, (allocation & STATE_ZERO) === 0 ? 'data' : 'zero');
+      const isZero = (allocation & STATE_ZERO) !== 0 && !(disk.incremental && disk.zeroesAsData === true);
+      table.add(start, length, isZero ? 'zero' : 'data');
     }
   }
   if (end !== disk.size) throw uncovered(disk, end, disk.size);

@@ -6,8 +6,12 @@ export {
   MAX_WORKERS,
   type NetworkTransfer,
   type RequestedLevel,
+  type SkippedBackup,
 } from './context.ts';
 export type { DiskSelection } from './disks.ts';
 export { BackupError, type BackupErrorCode } from './errors.ts';
+export type { DiskEstimate } from './estimate.ts';
 export { type BackupEvent, type BackupListener, type BackupStep, STEPS } from './events.ts';
+export { type BackupForecast, forecastBackup } from './forecast.ts';
 export { runBackup } from './run.ts';
+export { endBackupJob, type StartedJob, startBackupJob } from './side-jobs.ts';

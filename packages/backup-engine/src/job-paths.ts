@@ -7,6 +7,9 @@ import type { BackupContext, BackupRequest } from './context.ts';
 import { BackupError } from './errors.ts';
 import type { RunPlan } from './plan.ts';
 
+/** Where qemu keeps what the guest overwrites, unless told otherwise. */
+export const DEFAULT_SCRATCH_FOLDER = '/var/tmp';
+
 /** What a run leaves outside the backup folder while it reads. */
 export interface JobPaths {
   /** Where the job's NBD server listens. */
@@ -61,7 +64,7 @@ function imageServersFolder(): string {
   return `/tmp/virtnbdbackup.${process.pid}.${randomBytes(4).toString('hex')}`;
 }
 
-function scratchFilesOf({ scratchFolder = '/var/tmp' }: BackupRequest, plan: RunPlan): Map<string, string> {
+function scratchFilesOf({ scratchFolder = DEFAULT_SCRATCH_FOLDER }: BackupRequest, plan: RunPlan): Map<string, string> {
   const run = `${process.pid}.${Date.now().toString(36)}`;
   return new Map(plan.disks.map(({ target }) => [target, join(scratchFolder, `backup.${run}.${target}`)]));
 }

@@ -6,6 +6,7 @@ import type { BackupLevel, BackupRequest, RequestedLevel } from './context.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import type { SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
+import type { DiskEstimate } from './estimate.ts';
 
 /** What a VM does while it is backed up: `paused` is every state in which it has a process but runs no code. */
 export type DomainState = 'running' | 'paused' | 'off';
@@ -29,6 +30,9 @@ export interface RunPlan {
   readonly domainXml: string;
   readonly beside: BesidePlan;
   readonly agent: AgentState;
+  readonly estimates: readonly DiskEstimate[];
+  /** What confines the VM's qemu: `apparmor`, `selinux`. */
+  readonly securityModels: readonly string[];
 }
 
 /** The part of a folder's state that a plan goes by. */

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { domainXmlName, imageInfoName, type ManifestDisk, type SetTransaction } from '@virtnbd/backup-set';
+import { domainXmlName, imageInfoName, type ManifestDisk, type Proof, type SetTransaction } from '@virtnbd/backup-set';
 import { removeChain, removeStrayBitmaps } from '@virtnbd/checkpoint-store';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { beginJob, rehearseJob } from './begin-job.ts';
@@ -9,10 +9,13 @@ import { buffersFor } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import { endJob } from './job.ts';
-import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
+import { DEFAULT_SCRATCH_FOLDER, type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
 import { eachLimited } from './limit.ts';
 import type { RunPlan } from './plan.ts';
+import { provePoint } from './prove.ts';
+import { RateLimit } from './rate-limit.ts';
 import { saveDisk } from './save-disk.ts';
+import { ScratchWatch } from './scratch-watch.ts';
 import { serveImages } from './serve-images.ts';
 import type { StartingWatchdog } from './watchdog.ts';
 
@@ -42,6 +45,7 @@ export class PointRun {
   readonly #job: JobPaths;
   #exports: DiskExports | undefined;
   #agentAnswers = false;
+  #proof: Proof | undefined;
   #committing = false;
   #created = new Date();
 
@@ -88,7 +92,10 @@ export class PointRun {
     const request = this.#request;
     this.#exports =
       this.#plan.state === 'off'
-        ? await serveImages(requireHypervisor(context.hypervisor), this.#plan, this.#job.socketPath ?? '', signal)
+        ? await serveImages(requireHypervisor(context.hypervisor), this.#plan, this.#job.socketPath ?? '', {
+            severalClients: request.prove !== undefined || request.extentsBy === 'nbdinfo',
+            signal,
+          })
         : await beginJob(this.#tools, {
             request,
             plan: this.#plan,
@@ -120,7 +127,8 @@ export class PointRun {
     this.step('copying');
     // One part that fails ends the point, so it ends the others, too.
     const failure = new AbortController();
-    const signal = AbortSignal.any([this.#tools.signal, failure.signal]);
+    using scratch = this.#watchScratch();
+    const signal = AbortSignal.any([this.#tools.signal, failure.signal, ...(scratch ? [scratch.signal] : [])]);
     const disks = this.#saveDisks(signal);
     // Through a pipe the files come one after the other.
     const before = this.#tools.context.pipe === undefined ? Promise.resolve() : disks;
@@ -129,7 +137,24 @@ export class PointRun {
     await Promise.allSettled(parts);
     if (failure.signal.aborted) throw failure.signal.reason;
     this.step('copied');
+    await this.#prove(signal);
+    this.step('proven');
     return await disks;
+  }
+
+  /** null for a VM that is off: nothing is overwritten meanwhile. */
+  #watchScratch(): ScratchWatch | null {
+    if (this.#plan.state === 'off') return null;
+    return new ScratchWatch(this.#tools.context.hypervisor, this.#request.scratchFolder ?? DEFAULT_SCRATCH_FOLDER);
+  }
+
+  async #prove(signal: AbortSignal): Promise<void> {
+    const { folder, prove: percent } = this.#request;
+    const exports = this.#exports;
+    if (percent === undefined || exports === undefined) return;
+    const { tell, context } = this.#tools;
+    this.#proof = await provePoint({ host: context.host, folder, plan: this.#plan, exports, percent, tell, signal });
+    tell({ type: 'proven', bytes: this.#proof.bytes, percent });
   }
 
   async #saveDisks(signal: AbortSignal): Promise<BackupResult['disks']> {
@@ -138,11 +163,17 @@ export class PointRun {
     const workers = context.pipe === undefined ? (this.#request.workers ?? MAX_WORKERS) : 1;
     const exports = this.#exports;
     if (exports === undefined) throw new Error('copy comes after open');
+    const { bytesPerSecond } = this.#request;
+    const rateLimit = bytesPerSecond === undefined ? null : new RateLimit(bytesPerSecond);
     const failure = new AbortController();
     return await eachLimited(this.#plan.disks, workers, async (disk) => {
       try {
         return await saveDisk(this.#transaction, disk, {
           exports,
+          host: context.host,
+          zeroesAsData: this.#request.zeroesAsData ?? false,
+          extentsBy: this.#request.extentsBy ?? 'client',
+          rateLimit,
           buffers: buffersFor(Math.min(workers, this.#plan.disks.length)),
           ...(compress !== undefined && { compress }),
           writer: context.writer,
@@ -177,7 +208,11 @@ export class PointRun {
     await this.#transaction.seal();
     this.step('sealed');
     this.#committing = true;
-    await this.#transaction.commit({ created: this.#created, disks: this.#manifestDisks() });
+    await this.#transaction.commit({
+      created: this.#created,
+      disks: this.#manifestDisks(),
+      ...(this.#proof && { proof: this.#proof }),
+    });
     tell({ type: 'step', step: 'committed' });
     await this.#exports?.end();
     tell({ type: 'step', step: 'job-ended' });

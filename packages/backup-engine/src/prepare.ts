@@ -9,9 +9,11 @@ import type { BackupContext, BackupRequest } from './context.ts';
 import { type FoundDisk, planDisks } from './disk-plan.ts';
 import { chooseDisks, type SavedDisk } from './disks.ts';
 import { BackupError } from './errors.ts';
+import { estimateDisks } from './estimate.ts';
 import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
 import { checkFolder, chooseLevel, type DomainState, differentialId, type RunPlan } from './plan.ts';
+import { preflight } from './preflight.ts';
 import { resolveVolumes } from './resolve-volumes.ts';
 import { inspectSource, type SourceImage, sourceByLibvirt } from './source-image.ts';
 
@@ -24,6 +26,8 @@ export interface Situation {
 }
 
 interface PrepareOptions {
+  /** Nothing at all may be changed, on the VM's side neither. */
+  readonly lookOnly?: boolean;
   readonly tell: BackupListener;
   readonly signal: AbortSignal;
 }
@@ -39,7 +43,7 @@ export async function prepare(
   libvirt: LibvirtConnection,
   { domain, state, uncommitted }: Situation,
   request: BackupRequest,
-  { tell, signal }: PrepareOptions,
+  { lookOnly = false, tell, signal }: PrepareOptions,
 ): Promise<RunPlan> {
   const domainXml = await libvirt.domainXml(domain.uuid);
   const description = await parseDomain(domainXml);
@@ -52,12 +56,12 @@ export async function prepare(
   const piped = pipe !== undefined;
   if (piped && (request.output === 'raw' || request.selection?.raw))
     throw new BackupError('BAD_OPTIONS', 'raw images cannot go through a pipe; name a folder');
-  const set = await BackupSet.open(host, request.folder, { piped });
+  const set = await BackupSet.openIfThere(host, request.folder, { piped });
   const { level, note } = chooseLevel(request, set, state, choice.disks);
   if (note !== null) tell(note);
   checkFolder(level, domain, set, { requested: request.level, piped });
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
-  const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, tell });
+  const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, lookOnly, tell });
   const parent = requireParent(set, checkpoints);
   const lookAt = (disk: SavedDisk): Promise<SourceImage> =>
     hypervisor === null ? sourceByLibvirt(libvirt, domain.uuid, disk) : inspectSource(hypervisor, disk, signal);
@@ -76,15 +80,20 @@ export async function prepare(
   for (const message of warnings) tell({ type: 'warning', message });
   const autostart = await libvirt.autostart(domain.uuid);
   const question = { description, uuid: domain.uuid, state, point, uri: libvirt.uri, autostart };
-  return {
-    ...{ level, domain, state, point, disks, domainXml },
+  const estimates = await estimateDisks(libvirt, { domain, disks, state, parent: parent?.id ?? null });
+  const plan: RunPlan = {
+    ...{ level, domain, state, point, disks, domainXml, estimates },
     checkpoint: checkpoints.create,
     parent: parent?.id ?? null,
     superseded: checkpoints.remove,
     allDisks,
     beside: await planBeside(hypervisor, question, tell),
     agent: await agentState(hypervisor, description, domain),
+    securityModels: description.securityModels,
   };
+  const { qemuUser } = description;
+  await preflight({ libvirt, host, hypervisor, request, plan, estimates, qemuUser, piped, tell });
+  return plan;
 }
 
 async function agentState(

@@ -43,7 +43,7 @@ const SERVER_FOLDER = /^virtnbdbackup\.\d+\.[0-9a-f]{8}$/;
  * others may write: nothing is removed on its word alone. What cannot be removed is left: libvirt and qemu clear away
  * what is theirs when the job ends.
  */
-async function removeTrace(host: Host, path: string): Promise<void> {
+export async function removeTrace(host: Host, path: string): Promise<void> {
   const kind = (await host.files.stat(path).catch(() => null))?.kind;
   const name = basename(path);
   if (kind === 'other' || (kind === 'file' && SCRATCH_FILE.test(name)))

@@ -1,5 +1,6 @@
 import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
-import type { BackupContext, BackupRequest, BackupResult } from './context.ts';
+import type { BackupContext, BackupRequest, BackupResult, SkippedBackup } from './context.ts';
+import { totalBytes } from './estimate.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import type { RunTools } from './point-run.ts';
 import { prepare } from './prepare.ts';
@@ -12,12 +13,14 @@ import { makePoint } from './transaction.ts';
  * is left. In every other case it rejects, and then, unless the message says otherwise, nothing has changed: the next
  * increment starts from where this one would have.
  *
+ * Where less has changed than `request.threshold`, no backup is made.
+ *
  * On abort it rejects with the signal's reason, after the job has ended, the guest is thawed and all is rolled back.
  *
  * @throws BackupError, and the errors of the packages it works with: LibvirtError, NbdError, HostError, BackupSetError,
  *   CheckpointStoreError, StreamFormatError
  */
-export async function runBackup(request: BackupRequest, context: BackupContext): Promise<BackupResult> {
+export async function runBackup(request: BackupRequest, context: BackupContext): Promise<BackupResult | SkippedBackup> {
   const tell: BackupListener = (event) => context.onEvent?.(event);
   const step = (name: BackupStep): void => tell({ type: 'step', step: name });
   const signal = context.signal ?? new AbortController().signal;
@@ -47,6 +50,10 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
   const plan = await prepare(context, libvirt, situation, request, { tell, signal });
   step('planned');
+  const changed = totalBytes(plan.estimates);
+  const { threshold } = request;
+  if (threshold !== undefined && plan.parent !== null && found !== 'off' && changed < threshold)
+    return { skipped: true, estimate: changed };
   const onLibvirt: RunTools['onLibvirt'] = async (call) => {
     try {
       return await call(second);

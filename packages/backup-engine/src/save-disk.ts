@@ -1,6 +1,6 @@
 import type { SetTransaction, Writer, WrittenData } from '@virtnbd/backup-set';
-import type { HostFile } from '@virtnbd/host';
-import { NbdClient } from '@virtnbd/nbd-client';
+import type { Host, HostFile } from '@virtnbd/host';
+import { type ExtentRun, NbdClient } from '@virtnbd/nbd-client';
 import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
 import type { BackupResult } from './context.ts';
 import { copyDisk, type FrameWriter } from './copy-disk.ts';
@@ -9,10 +9,16 @@ import type { PlannedDisk, PlannedStream } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import { ALLOCATION, collectExtents } from './extents.ts';
+import { nbdinfoExtents } from './nbdinfo-extents.ts';
+import type { RateLimit } from './rate-limit.ts';
 import { RawImageWriter } from './raw-image-writer.ts';
 
 interface SaveOptions {
   readonly exports: DiskExports;
+  readonly host: Host;
+  readonly zeroesAsData: boolean;
+  readonly extentsBy: 'client' | 'nbdinfo';
+  readonly rateLimit: RateLimit | null;
   /** Frames of it that may be in memory at the same time. */
   readonly buffers: number;
   readonly compress?: number;
@@ -22,8 +28,27 @@ interface SaveOptions {
   readonly signal: AbortSignal;
 }
 
-/** Saves one disk: its extents, then its blocks, from the job's export into the `.partial` of its data file. */
+/** Milliseconds that the NBD server may say nothing while it owes answers: a stalled disk recovers, or the run ends. */
+export const NBD_IDLE_MS = 120_000;
+
+/** Saves one disk, as {@link copyOut} does; a failure names the disk. */
 export async function saveDisk(
+  transaction: SetTransaction,
+  disk: PlannedDisk,
+  options: SaveOptions,
+): Promise<BackupResult['disks'][number]> {
+  try {
+    return await copyOut(transaction, disk, options);
+  } catch (error) {
+    // Not this disk's: the run was told to end, or another disk failed.
+    if (options.signal.aborted || error instanceof BackupError) throw error;
+    const what = error instanceof Error ? error.message : String(error);
+    throw new BackupError('COPY_FAILED', `disk ${disk.target}: ${what}`, { cause: error, disk: disk.target });
+  }
+}
+
+/** Copies one disk: its extents, then its blocks, from the job's export into the `.partial` of its data file. */
+async function copyOut(
   transaction: SetTransaction,
   disk: PlannedDisk,
   options: SaveOptions,
@@ -36,21 +61,20 @@ export async function saveDisk(
   const client = await NbdClient.connect(options.exports.address(target), {
     exportName: target,
     metaContexts: contexts,
+    idleTimeoutMs: NBD_IDLE_MS,
     signal,
     ...(tls && { tls }),
   });
   try {
     requireExport(client, disk, contexts);
-    const table = await collectExtents(client.extents({ contexts, signal }), {
-      target,
-      size: virtualSize,
-      incremental,
-    });
+    const { zeroesAsData, rateLimit } = options;
+    const runs = options.extentsBy === 'client' ? client.extents({ contexts, signal }) : asked(disk, contexts, options);
+    const table = await collectExtents(runs, { target, size: virtualSize, incremental, zeroesAsData });
     const { dataBytes, zeroBytes } = table;
     tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
     await using out = await transaction.createData(file);
     const copy = (writer: FrameWriter): Promise<void> =>
-      copyDisk(client, writer, table, {
+      copyDisk(rateLimit?.over(client) ?? client, writer, table, {
         signal,
         buffers: options.buffers,
         onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
@@ -67,6 +91,17 @@ export async function saveDisk(
   } finally {
     client.destroy();
   }
+}
+
+function asked(
+  { target }: PlannedDisk,
+  contexts: readonly string[],
+  { host, exports, signal }: SaveOptions,
+): AsyncIterable<readonly ExtentRun[]> {
+  const address = exports.address(target);
+  if ('stream' in address)
+    throw new BackupError('BAD_OPTIONS', 'nbdinfo cannot use a connection of ours: leave out -q');
+  return nbdinfoExtents(host, { target, uri: { address, exportName: target, secure: false }, contexts }, signal);
 }
 
 type Copy = (writer: FrameWriter) => Promise<void>;

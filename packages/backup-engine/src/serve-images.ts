@@ -7,8 +7,8 @@ import type { RunPlan } from './plan.ts';
 
 /**
  * Serves the images of a VM that is off, read-only, each by a qemu-nbd of its own. The servers hold qemu's lock on the
- * images: the VM cannot start as long as they run. They take one client each and end with it, so nothing is left when
- * this process is killed.
+ * images: the VM cannot start as long as they run. They end with this process, also when it is
+ * killed; unless there are to be several clients, with their first client, too.
  *
  * @param folder a private one for their sockets; made here, and gone with the servers
  * @throws BackupError DOMAIN_ACTIVE when the VM, or anything else, has an image open for writing
@@ -17,7 +17,7 @@ export async function serveImages(
   host: Host,
   plan: RunPlan,
   folder: string,
-  signal: AbortSignal,
+  { severalClients, signal }: { readonly severalClients: boolean; readonly signal: AbortSignal },
 ): Promise<DiskExports> {
   await host.files.makeFolder(folder);
   const servers: RunningProgram[] = [];
@@ -33,6 +33,7 @@ export async function serveImages(
       const server = await host.start('qemu-nbd', [
         ...['--read-only', `--format=${disk.format}`, `--export-name=${disk.target}`],
         ...(disk.since === null ? [] : [`--bitmap=${disk.since}`]),
+        ...(severalClients ? ['--persistent', '--shared=4'] : []),
         `--socket=${socketPath(disk.target)}`,
         disk.source,
       ]);

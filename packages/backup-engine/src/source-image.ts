@@ -18,6 +18,8 @@ export interface SourceImage {
   /** Paths of the image and of those that it is based on, the image first. */
   readonly images: readonly string[];
   readonly bitmaps: readonly ImageBitmap[];
+  /** Bytes that the image and those that it is based on take on their file systems; null where one does not tell. */
+  readonly allocated: number | null;
   /** What qemu-img printed of the image, saved as `D.IDENT.qcow.json`. */
   readonly json: string;
 }
@@ -50,6 +52,7 @@ export async function inspectSource(host: Host, disk: SavedDisk, signal?: AbortS
     compat: text(field(data, 'compat')),
     images: chain.flatMap((image) => text(field(image, 'filename')) ?? []),
     bitmaps: (Array.isArray(bitmaps) ? bitmaps : []).flatMap(readBitmap),
+    allocated: allocatedBytes(chain),
     json: JSON.stringify(info, null, 4),
   };
 }
@@ -65,7 +68,12 @@ export async function sourceByLibvirt(
 ): Promise<SourceImage> {
   const virtualSize = await libvirt.diskSize(uuid, target);
   const info = { filename: source, format, 'virtual-size': virtualSize };
-  return { virtualSize, compat: null, images: [source], bitmaps: [], json: JSON.stringify(info, null, 4) };
+  return { virtualSize, compat: null, images: [source], bitmaps: [], allocated: null, json: JSON.stringify(info, null, 4) };
+}
+
+function allocatedBytes(chain: readonly unknown[]): number | null {
+  const sizes = chain.map((image) => field(image, 'actual-size'));
+  return sizes.every((size) => typeof size === 'number') ? sizes.reduce((sum, size) => sum + size, 0) : null;
 }
 
 function readBitmap(bitmap: unknown): ImageBitmap[] {

@@ -6,6 +6,7 @@
  *     old-chain-removed   full: the checkpoints of the chain before are gone; that chain has ended
  *     job-begun           the moment is frozen in the job's export; a new checkpoint records what is written from now on
  *     copied              every block lies in a `*.partial` file
+ *     proven              where asked for: what the files give back was compared with the disks
  *     sealed              all files are on stable storage under their names
  *     committed           the manifest is in place: the restore point exists
  *     job-ended           qemu serves nothing any more; scratch files are gone
@@ -57,7 +58,7 @@ export async function makePoint(tools: RunTools, request: BackupRequest, plan: R
     await run.open();
     const disks = await run.copy();
     await run.commit();
-    return { point: plan.point, level: plan.level, folder: request.folder, disks };
+    return { skipped: false, point: plan.point, level: plan.level, folder: request.folder, disks };
   } catch (error) {
     await undo(tools, plan, run, transaction, error);
     throw error;

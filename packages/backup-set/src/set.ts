@@ -44,6 +44,12 @@ export class BackupSet {
     return new BackupSet(host, folder, await readContent(host, folder, options));
   }
 
+  /** As `open`; a folder that is not there is one without points. */
+  static async openIfThere(host: Host, folder: string, options: OpenSetOptions = {}): Promise<BackupSet> {
+    if ((await host.files.stat(folder)) !== null) return await BackupSet.open(host, folder, options);
+    return new BackupSet(host, folder, { points: [], problems: [], checkpoints: [], storedCheckpoints: [] });
+  }
+
   /**
    * The points needed to bring one back, base first.
    *

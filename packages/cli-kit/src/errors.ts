@@ -6,7 +6,8 @@ export type CliErrorCode =
   | 'MISSING_VALUE'
   | 'UNEXPECTED_VALUE'
   | 'INVALID_USAGE'
-  | 'INTERRUPTED';
+  | 'INTERRUPTED'
+  | 'NO_SYSLOG';
 
 /** Every error of this package. Match by `code`. */
 export class CliError extends Error {

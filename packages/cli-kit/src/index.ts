@@ -1,10 +1,10 @@
-export { formatBytes, formatDuration } from './amounts.ts';
+export { formatBytes, formatDuration, parseBytes } from './amounts.ts';
 export { type ArgumentOption, type ArgumentSpec, argumentSpecOf, type FlagShape } from './argument-spec.ts';
 export { BaseCommand, type CommandFlags, type Session } from './base-command.ts';
 export { describeError } from './describe-error.ts';
 export { CliError, type CliErrorCode, InterruptedError, UsageError } from './errors.ts';
 export { type EndSignal, ExitCode, exitCodeOf, exitCodeOfSignal, type Outcome } from './exit-code.ts';
-export { Logger, type LoggerOptions, type LogLevel } from './logger.ts';
+export { type LineSink, Logger, type LoggerOptions, type LogLevel } from './logger.ts';
 export { normaliseArguments } from './normalise-arguments.ts';
 export { commonFlags, logfileFlag, quietFlag } from './parse-flags.ts';
 export { type PasswordSources, readPassword } from './password.ts';
@@ -13,3 +13,4 @@ export { establishedRemoteFlags, remoteFlags } from './remote-flags.ts';
 export { runCommand } from './run-command.ts';
 export { type OutputStream, Screen } from './screen.ts';
 export { installSignalHandlers, type SignalHandlers, type SignalOptions } from './signals.ts';
+export { openSyslog } from './syslog.ts';

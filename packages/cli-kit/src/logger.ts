@@ -17,6 +17,14 @@ const RESET = '\u001b[0m';
 /** Lines kept for a log file that is attached later: the folder is known only after the first steps. */
 const KEPT_LINES = 1_000;
 
+/** Somewhere else that lines go to: the system's log. */
+export interface LineSink {
+  /** `text` may be several lines; it has no time, no colours, no secrets. */
+  line(level: LogLevel, text: string): void;
+  /** @returns what went wrong, as a sentence; null when all was taken */
+  close(): Promise<string | null>;
+}
+
 export interface LoggerOptions {
   screen: Screen;
   /** The least level that is shown; a log file takes all. Default info. */
@@ -35,6 +43,7 @@ export class Logger {
   readonly #kept: string[] = [];
   #level: LogLevel;
   #file: HostFile | undefined;
+  #sink: LineSink | undefined;
   #writing: Promise<void> = Promise.resolve();
   #warnings = 0;
   #errors = 0;
@@ -90,8 +99,17 @@ export class Logger {
     for (const line of this.#kept.splice(0)) this.#append(line);
   }
 
+  /** Sends all lines from now on that are shown, or would be if the command were not quiet, to `sink`, too. */
+  attachSink(sink: LineSink): void {
+    this.#sink = sink;
+  }
+
   /** Waits until the log file holds every line, and closes it. */
   async close(): Promise<void> {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    const problem = await sink?.close();
+    if (typeof problem === 'string') this.warn(problem);
     await this.#writing;
     const file = this.#file;
     this.#file = undefined;
@@ -102,12 +120,17 @@ export class Logger {
     const now = this.#now();
     if (severity[level] >= severity[this.#level])
       this.#screen.print(this.#line(now, level, text, this.#screen.hasColour));
+    if (level !== 'debug' || this.#level === 'debug') this.#sink?.line(level, this.#clean(text));
     this.#append(`${this.#line(now, level, textForFile, false)}\n`);
+  }
+
+  #clean(text: string): string {
+    return escapeControls(this.#redaction.apply(text)).trimEnd();
   }
 
   #line(time: Date, level: LogLevel, text: string, colour: boolean): string {
     const name = level.toUpperCase();
-    const [first = '', ...more] = escapeControls(this.#redaction.apply(text)).trimEnd().split('\n');
+    const [first = '', ...more] = this.#clean(text).split('\n');
     const head = `${timestamp(time)} ${colour ? `${colours[level]}${name}${RESET}` : name} ${first}`;
     return [head, ...more.map((line) => `  ${line}`)].join('\n');
   }

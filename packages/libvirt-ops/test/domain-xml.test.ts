@@ -63,6 +63,15 @@ describe('a domain', () => {
   });
 });
 
+test('a running domain tells as which user its qemu runs, and what confines it', async () => {
+  const labels = `<seclabel type='dynamic' model='apparmor' relabel='yes'><label>libvirt-x</label></seclabel>
+    <seclabel type='dynamic' model='dac' relabel='yes'><label>+64055:+108</label></seclabel>`;
+  const { qemuUser, securityModels } = await parseDomain(domain('', labels));
+  expect(qemuUser).toEqual({ uid: 64055, gid: 108 });
+  expect(securityModels).toEqual(['apparmor', 'dac']);
+  expect(await parseDomain(domain(''))).toMatchObject({ qemuUser: null, securityModels: [] });
+});
+
 describe('a disk', () => {
   test('that is a qcow2 file', async () => {
     const xml = `<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/>

@@ -20,6 +20,10 @@ export interface DomainDescription {
   readonly guestAgentConnected: boolean | null;
   /** It has an emulated TPM, whose state lies outside its disks. */
   readonly emulatedTpm: boolean;
+  /** The user and group that a running domain's qemu has, where libvirt tells (DAC): not in a user's own libvirt. */
+  readonly qemuUser: { readonly uid: number; readonly gid: number } | null;
+  /** Models that confine a running domain: `apparmor`, `selinux`, `dac`. */
+  readonly securityModels: readonly string[];
   /** The folder of that state, where the XML names one (libvirt 10.10 and newer); else libvirt has its own place. */
   readonly tpmStateFolder?: string;
 }
@@ -83,8 +87,17 @@ export async function parseDomain(xml: string): Promise<DomainDescription> {
     guestAgent: agent !== undefined,
     guestAgentConnected: channelState === undefined ? null : channelState === 'connected',
     emulatedTpm: tpm !== undefined,
+    qemuUser: qemuUser(root),
+    securityModels: root.all('seclabel').flatMap((label) => label.attribute('model') ?? []),
     ...(tpmFolder !== undefined && { tpmStateFolder: tpmFolder }),
   };
+}
+
+/** `<seclabel type='dynamic' model='dac'><label>+64055:+108</label></seclabel>` */
+function qemuUser(root: XmlElement): DomainDescription['qemuUser'] {
+  const dac = root.all('seclabel').find((label) => label.attribute('model') === 'dac');
+  const [, uid, gid] = /^\+(\d+):\+(\d+)$/.exec(dac?.textOf('label')?.trim() ?? '') ?? [];
+  return uid === undefined || gid === undefined ? null : { uid: Number(uid), gid: Number(gid) };
 }
 
 function describeDisk(disk: XmlElement): DiskDescription {

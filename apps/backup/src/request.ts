@@ -1,0 +1,74 @@
+import { resolve } from 'node:path';
+import type { BackupRequest } from '@virtnbd/backup-engine';
+
+/** The values of the command's flags. */
+export interface BackupFlags {
+  readonly domain: string;
+  readonly level: BackupRequest['level'];
+  readonly type: 'stream' | 'raw';
+  readonly raw: boolean;
+  /** The backup folder, absolute; `-` for a zip stream to standard output. */
+  readonly output: string;
+  readonly include: string | undefined;
+  readonly exclude: string | undefined;
+  readonly compress: number | undefined;
+  readonly worker: number | undefined;
+  readonly uri: string | undefined;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly 'password-file': string | undefined;
+  readonly 'ssh-user': string | undefined;
+  readonly 'ssh-port': number | undefined;
+  readonly 'ssh-private-key': string | undefined;
+  readonly 'nbd-ip': string | undefined;
+  readonly 'nbd-port': number | undefined;
+  readonly tls: boolean;
+  readonly 'tls-cert': string;
+  readonly 'tls-hostname': string | undefined;
+  readonly scratchdir: string;
+  readonly socketfile: string | undefined;
+  readonly 'freeze-mountpoint': string | undefined;
+  readonly 'allow-plaintext': boolean;
+  readonly threshold: number | undefined;
+  readonly prove: number | undefined;
+  readonly bwlimit: number | undefined;
+  readonly 'no-sparse-detection': boolean;
+  readonly qemu: boolean;
+  readonly force: boolean;
+  readonly json: boolean;
+  readonly syslog: boolean;
+}
+
+/** The engine's request. @param folder absolute */
+export function requestOf(flags: BackupFlags, folder: string): BackupRequest {
+  const { include, exclude, worker, socketfile } = flags;
+  const mountpoints = flags['freeze-mountpoint'];
+  return {
+    domain: flags.domain,
+    level: flags.level,
+    folder,
+    output: flags.type,
+    selection: {
+      raw: flags.raw,
+      ...(include !== undefined && { include: include.split(',') }),
+      ...(exclude !== undefined && { exclude: exclude.split(',') }),
+      allowPlaintext: flags['allow-plaintext'],
+    },
+    ...(flags.compress !== undefined && { compress: lz4Level(flags.compress) }),
+    scratchFolder: resolve(flags.scratchdir),
+    ...(worker !== undefined && { workers: worker }),
+    ...(socketfile !== undefined && { socketPath: resolve(socketfile) }),
+    ...(mountpoints !== undefined && { freezeMountpoints: mountpoints.split(',') }),
+    zeroesAsData: flags['no-sparse-detection'],
+    extentsBy: flags.qemu ? 'nbdinfo' : 'client',
+    force: flags.force,
+    ...(flags.threshold !== undefined && { threshold: flags.threshold }),
+    ...(flags.prove !== undefined && { prove: flags.prove }),
+    ...(flags.bwlimit !== undefined && { bytesPerSecond: flags.bwlimit }),
+  };
+}
+
+/** LZ4 has levels 1 to 12; the established command lets others pass. */
+export function lz4Level(level: number): number {
+  return Math.min(12, Math.max(1, level));
+}

@@ -1,0 +1,87 @@
+import { VmLock } from '@virtnbd/backup-set';
+import { LibvirtError, parseBackupJob } from '@virtnbd/libvirt-ops';
+import { formatNbdUri } from '@virtnbd/nbd-client';
+import { beginJob } from './begin-job.ts';
+import type { BackupContext, BackupRequest } from './context.ts';
+import { BackupError } from './errors.ts';
+import { lookAhead } from './forecast.ts';
+import { endJob, exportBitmap } from './job.ts';
+import { jobPaths } from './job-paths.ts';
+import { removeTrace } from './recovery.ts';
+import { StartingWatchdog } from './watchdog.ts';
+
+/** A job that goes on after the command that began it. */
+export interface StartedJob {
+  /** The NBD URI of each disk's export, with the meta context of its dirty bitmap where it has one. */
+  readonly exports: readonly { readonly disk: string; readonly uri: string; readonly dirtyContext: string | null }[];
+}
+
+/**
+ * Begins a backup job as `runBackup` would, without a checkpoint, and leaves it: whoever likes reads the disks from it.
+ * `endBackupJob` ends it. The folder is only looked at.
+ *
+ * @throws BackupError, LibvirtError; then there is no job
+ */
+export async function startBackupJob(request: BackupRequest, context: BackupContext): Promise<StartedJob> {
+  const signal = context.signal ?? new AbortController().signal;
+  await using libvirt = await context.connect();
+  await using second = await context.connect();
+  const { uuid, name, active } = await libvirt.lookup(request.domain);
+  if (!active)
+    throw new BackupError('NO_JOB', `the VM ${name} is off, and has no job then; start it: virsh start ${name}`);
+  await using _vmLock = await VmLock.acquire(context.host, context.lockFolder ?? '/var/tmp', uuid, { signal });
+  const plan = { ...(await lookAhead(libvirt, request, context)), checkpoint: null };
+  const paths = await jobPaths(context, request, plan);
+  await using watchdog = new StartingWatchdog(libvirt.address(), plan);
+  const tools = {
+    ...{ context, libvirt, second, signal, watchdog },
+    tell: (event: Parameters<NonNullable<BackupContext['onEvent']>>[0]) => context.onEvent?.(event),
+    onLibvirt: <T>(call: (connection: typeof second) => Promise<T>): Promise<T> => call(second),
+  };
+  const ignore = (): void => undefined;
+  try {
+    await beginJob(tools, { request, plan, transaction: null, ...paths, onMoment: ignore, onAgent: ignore });
+    signal.throwIfAborted();
+  } catch (error) {
+    await endJob(second, uuid, paths.socketPath);
+    throw error;
+  }
+  return {
+    exports: plan.disks.map(({ target, since }) => ({
+      disk: target,
+      uri: formatNbdUri({ address: { path: paths.socketPath }, exportName: target, secure: false }),
+      dirtyContext: since === null ? null : `qemu:dirty-bitmap:${exportBitmap(target)}`,
+    })),
+  };
+}
+
+/**
+ * Ends the VM's backup job, whoever began it, and no other kind of job.
+ *
+ * @returns false when it had none
+ * @throws BackupError JOB_ACTIVE when the VM has a job of another kind
+ */
+export async function endBackupJob(
+  domain: string,
+  context: Pick<BackupContext, 'connect' | 'hypervisor'>,
+): Promise<boolean> {
+  await using libvirt = await context.connect();
+  const { uuid, name, active } = await libvirt.lookup(domain);
+  if (!active) return false;
+  const xml = await libvirt.backupXml(uuid).catch((error: unknown) => {
+    if (error instanceof LibvirtError && error.code === 'NO_DOMAIN_BACKUP') return null;
+    throw error;
+  });
+  if (xml === null) {
+    const { type, operation } = await libvirt.jobInfo(uuid);
+    if (type === 'none') return false;
+    throw new BackupError(
+      'JOB_ACTIVE',
+      `the VM ${name} has a job, but no backup (${operation}), which is left alone; look at it: virsh domjobinfo ${name}`,
+    );
+  }
+  const { socketPath } = await parseBackupJob(xml);
+  await libvirt.abortJob(uuid);
+  if (socketPath !== null) await removeTrace(context.hypervisor, socketPath);
+  return true;
+}
