@@ -23,7 +23,12 @@ test.each([
   ['a number of workers that is none', ['-d', 'vm1', '-o', '/tmp/x', '-w', 'many'], 'worker'],
   ['no worker at all', ['-d', 'vm1', '-o', '/tmp/x', '-w', '0'], 'worker'],
   ['both -i and -x', ['-d', 'vm1', '-o', '/tmp/x', '-i', 'vda', '-x', 'vdb'], '-x'],
-  ['output to a pipe', ['-d', 'vm1', '-o', '-'], 'pipe'],
+  ['two modes at once', ['-d', 'vm1', '-o', '/tmp/x', '-p', '-k'], '--killonly'],
+  ['a rate that is none', ['-d', 'vm1', '-o', '/tmp/x', '--bwlimit', 'fast'], 'fast'],
+  ['a rate of nothing', ['-d', 'vm1', '-o', '/tmp/x', '--bwlimit', '0'], 'never end'],
+  ['a proof of more than all', ['-d', 'vm1', '-o', '/tmp/x', '--prove=101'], 'prove'],
+  ['JSON lines into the backup', ['-d', 'vm1', '-o', '-', '--json'], '--json'],
+  ['a proof through a pipe', ['-d', 'vm1', '-o', '-', '--prove'], '--prove'],
 ])('%s is wrong usage: exit 2, and a hint', (_name, args, hint) => {
   const { status, stderr } = run(...args);
   expect([status, stderr]).toEqual([2, expect.stringContaining(hint)]);

@@ -2,8 +2,10 @@ import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { BackupError } from './errors.ts';
 import type { RunPlan } from './plan.ts';
 
+type Circumstances = Pick<RunPlan, 'parent' | 'domain' | 'securityModels'>;
+
 /** What libvirt says when a job does not begin, with what to do about it where that is known. */
-export function beginError(error: unknown, plan: RunPlan, socketPath: string): unknown {
+export function beginError(error: unknown, plan: Circumstances, socketPath: string): unknown {
   if (!(error instanceof LibvirtError)) return error;
   const { parent, domain } = plan;
   if (error.code === 'CHECKPOINT_INCONSISTENT' && parent !== null)
@@ -18,7 +20,7 @@ export function beginError(error: unknown, plan: RunPlan, socketPath: string): u
   return error;
 }
 
-function remedy({ securityModels, domain }: RunPlan, socketPath: string): string {
+function remedy({ securityModels, domain }: Circumstances, socketPath: string): string {
   if (securityModels.includes('apparmor'))
     return (
       `the VM's qemu is confined by AppArmor, whose profile must permit ${socketPath} and the scratch files; see: ` +

@@ -19,7 +19,7 @@ const SCRATCH_SHARE = 0.05;
 const COMPRESSED_SHARE = 0.5;
 
 interface PreflightInput {
-  readonly libvirt: LibvirtConnection;
+  readonly libvirt: Pick<LibvirtConnection, 'version' | 'jobInfo'>;
   readonly host: Host;
   readonly hypervisor: Host;
   readonly request: BackupRequest;

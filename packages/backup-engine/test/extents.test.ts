@@ -49,3 +49,13 @@ test('a gap between runs is refused', async () => {
   const collecting = collectExtents(gap(), { target: 'vda', size: 200, incremental: false });
   await expect(collecting).rejects.toMatchObject({ code: 'EXPORT_MISMATCH' });
 });
+
+test('on request an increment saves as data what became zero; a base does not', async () => {
+  const increment = batches([100, 0, DIRTY], [100, ZERO, DIRTY], [100, ZERO, 0]);
+  const disk = { target: 'vda', size: 300, zeroesAsData: true };
+  expect([...(await collectExtents(increment, { ...disk, incremental: true }))]).toEqual([
+    { start: 0, length: 200, kind: 'data' },
+  ]);
+  const base = await collectExtents(batches([300, ZERO]), { ...disk, incremental: false });
+  expect([...base]).toEqual([{ start: 0, length: 300, kind: 'zero' }]);
+});
