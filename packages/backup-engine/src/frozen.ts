@@ -84,7 +84,7 @@ async function afterFailedFreeze(error: unknown, owed: OwedThaw, tell: BackupLis
   const unsent = ['AGENT_UNRESPONSIVE', 'ARGUMENT_UNSUPPORTED', 'OPERATION_INVALID'].includes(code);
   if (unsent) await owed.drop();
   else
-    await owed.settle().catch(() => {
+    await owed.settle(1).catch(() => {
       tell({
         type: 'warning',
         message:
@@ -113,18 +113,18 @@ class OwedThaw {
   }
 
   /** Thaws, once; the watchdog goes on trying when that fails. */
-  settle(): Promise<void> {
-    this.#settled ??= this.#thawPersistently();
+  settle(attempts = THAW_ATTEMPTS): Promise<void> {
+    this.#settled ??= this.#thawPersistently(attempts);
     return this.#settled;
   }
 
-  async #thawPersistently(): Promise<void> {
+  async #thawPersistently(attempts: number): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#thaw();
         break;
       } catch (error) {
-        if (attempt < THAW_ATTEMPTS) continue;
+        if (attempt < attempts) continue;
         await this.#watchdog.handOver();
         throw error;
       }

@@ -78,7 +78,7 @@ test('a freeze without an answer may still happen: where no thaw gets through, t
   const log: string[] = [];
   const { agent, freezing } = guest(log, { freezeFails: 'AGENT_COMMAND_TIMEOUT', thawFails: 9 });
   await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
-  expect(log).toEqual(['arm', 'freeze', 'thaw', 'thaw', 'thaw', 'hand over', 'begin']);
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'hand over', 'begin']);
   expect(events).toContainEqual({ type: 'warning', message: expect.stringContaining('virsh domfsthaw') });
 });
 

@@ -10,6 +10,7 @@ export type { Bitmap } from './libvirt/bitmaps.ts';
 export type { DiskOperation } from './libvirt/disk-writer.ts';
 export type { DiskBus, Firmware } from './libvirt/domain-xml.ts';
 export type { GuestAgent, GuestResult } from './libvirt/guest-agent.ts';
+export { type AgentAnswer, type AgentRequest, ScriptedAgent, scriptChannel } from './libvirt/scripted-agent.ts';
 export { TestLibvirt } from './libvirt/test-libvirt.ts';
 export type { TestVm, VmState } from './libvirt/test-vm.ts';
 export type { DiskSpec, VmDisk, VmSpec } from './libvirt/vm-spec.ts';
