@@ -1,4 +1,5 @@
 import { LibvirtError } from '@virtnbd/libvirt-ops';
+import { AGENT_TIMEOUT_S } from './agent-timeout.ts';
 import type { BackupListener } from './events.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -59,7 +60,7 @@ export async function whileFrozen(
     tell({ type: 'frozen', fileSystems });
   } catch (error) {
     clearTimeout(timer);
-    const answers = await afterFailedFreeze(error, owed, tell);
+    const answers = await afterFailedFreeze(error, performance.now() - since, owed, tell);
     await begin();
     return { frozen: false, answers };
   }
@@ -76,13 +77,16 @@ export async function whileFrozen(
 }
 
 /** A freeze that fails half-way may have frozen some file systems: a thaw does no harm where nothing is frozen. */
-async function afterFailedFreeze(error: unknown, owed: OwedThaw, tell: BackupListener): Promise<boolean> {
+async function afterFailedFreeze(
+  error: unknown,
+  elapsedMs: number,
+  owed: OwedThaw,
+  tell: BackupListener,
+): Promise<boolean> {
   const why = error instanceof Error ? error.message : String(error);
   tell({ type: 'warning', message: `the guest's file systems are not frozen: ${why}` });
   const code = error instanceof LibvirtError ? error.code : '';
-  // Nothing was sent to an agent that is not there or was silent before.
-  const unsent = ['AGENT_UNRESPONSIVE', 'ARGUMENT_UNSUPPORTED', 'OPERATION_INVALID'].includes(code);
-  if (unsent) await owed.drop();
+  if (wasNotSent(code, elapsedMs)) await owed.drop();
   else
     await owed.settle(1).catch(() => {
       tell({
@@ -93,6 +97,15 @@ async function afterFailedFreeze(error: unknown, owed: OwedThaw, tell: BackupLis
       });
     });
   return code === 'AGENT_COMMAND_FAILED' || code === 'INTERNAL_ERROR';
+}
+
+/**
+ * Whether the guest has never heard of the freeze. libvirt first asks the agent whether it listens, which it gives 5
+ * seconds; up to 9.0 it then says the same of an agent that does not listen and of one that does not answer the command.
+ */
+function wasNotSent(code: string, elapsedMs: number): boolean {
+  if (code === 'ARGUMENT_UNSUPPORTED' || code === 'OPERATION_INVALID') return true;
+  return code === 'AGENT_UNRESPONSIVE' && elapsedMs < AGENT_TIMEOUT_S * 900;
 }
 
 /** The one thaw that a freeze makes due. */

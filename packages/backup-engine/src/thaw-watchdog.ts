@@ -18,6 +18,8 @@ import type { WatchOrder } from './watch-order.ts';
 /** Milliseconds between two attempts, and for all of them: an agent that hangs may come back. */
 const RETRY_MS = 1_000;
 const PATIENCE_MS = 10 * 60_000;
+/** Milliseconds for a libvirt that is not there: a restart takes seconds. */
+const DAEMON_PATIENCE_MS = 60_000;
 
 class ThawWatchdog {
   readonly #order: WatchOrder;
@@ -25,6 +27,7 @@ class ThawWatchdog {
   #deadline: NodeJS.Timeout | undefined;
   #thawing: Promise<void> | undefined;
   #owed = false;
+  #connectedAt = 0;
 
   private constructor(order: WatchOrder, connection: LibvirtConnection) {
     this.#order = order;
@@ -61,12 +64,17 @@ class ThawWatchdog {
 
   async #thawPersistently(): Promise<void> {
     const end = performance.now() + PATIENCE_MS;
+    this.#connectedAt = performance.now();
     // Twice in good order: the daemon may have read the freeze of a run that was killed after the first thaw.
-    for (let done = 0; done < 2 && performance.now() < end; ) {
+    for (let done = 0; done < 2 && performance.now() < end && !this.#daemonIsGone(); ) {
       done = (await this.#tryThaw()) ? done + 1 : 0;
       await sleep(RETRY_MS);
     }
     await this.#connection.setAgentTimeout(this.#order.uuid, this.#order.agentTimeout).catch(() => undefined);
+  }
+
+  #daemonIsGone(): boolean {
+    return performance.now() - this.#connectedAt > DAEMON_PATIENCE_MS;
   }
 
   async #tryThaw(): Promise<boolean> {
@@ -74,7 +82,9 @@ class ThawWatchdog {
     try {
       if (this.#connection.lost.aborted)
         this.#connection = await LibvirtConnection.open(this.#order.address.uri, connectOptions(this.#order));
-      if (!(await this.#connection.lookup(uuid)).active) return true;
+      const { active } = await this.#connection.lookup(uuid);
+      this.#connectedAt = performance.now();
+      if (!active) return true;
       await this.#connection.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
       await this.#connection.thaw(uuid);
       return true;

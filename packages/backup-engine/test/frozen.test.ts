@@ -1,5 +1,6 @@
 import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { AGENT_TIMEOUT_S } from '../src/agent-timeout.ts';
 import type { BackupEvent } from '../src/events.ts';
 import { MAX_FROZEN_MS, whileFrozen } from '../src/frozen.ts';
 
@@ -72,6 +73,23 @@ test('an agent that was silent before the freeze is not asked to thaw', async ()
   const outcome = await whileFrozen(agent, 'uuid', async () => void log.push('begin'), freezing);
   expect(outcome).toEqual({ frozen: false, answers: false });
   expect(log).toEqual(['arm', 'freeze', 'disarm', 'begin']);
+});
+
+test('where libvirt does not tell silence before the freeze from silence after it, the time tells', async () => {
+  vi.useFakeTimers();
+  const log: string[] = [];
+  const { agent, freezing } = guest(log, { freezeFails: 'AGENT_UNRESPONSIVE' });
+  const slow = {
+    ...agent,
+    async freeze() {
+      await new Promise((resolve) => setTimeout(resolve, AGENT_TIMEOUT_S * 1000));
+      return agent.freeze();
+    },
+  };
+  const outcome = whileFrozen(slow, 'uuid', async () => void log.push('begin'), freezing);
+  await vi.advanceTimersByTimeAsync(AGENT_TIMEOUT_S * 1000);
+  await outcome;
+  expect(log).toEqual(['arm', 'freeze', 'thaw', 'disarm', 'begin']);
 });
 
 test('a freeze without an answer may still happen: where no thaw gets through, the watchdog goes on', async () => {

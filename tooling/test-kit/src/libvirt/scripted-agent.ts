@@ -23,7 +23,8 @@ export function scriptChannel(folder: string): { readonly xml: string; readonly 
 
 /**
  * In the guest: what comes by the agent's port goes to the script's and back, until the script lets go. A port reads as
- * ended while nobody is at its other end, as libvirt is not before it has seen the port open.
+ * ended while nobody is at its other end, as libvirt is not before it has seen the port open. The
+ * port is not free at once when the agent is killed, and the agent may be back before.
  */
 const RELAY = `
 for port in /sys/class/virtio-ports/*; do
@@ -33,11 +34,15 @@ for port in /sys/class/virtio-ports/*; do
   esac
 done
 sleep 0.5
-kill -9 $(pidof qemu-ga)
-exec 3<>$agent 4<>$script
-while :; do cat <&3 >&4; sleep 0.1; done &
-cat <&4 >&3
-kill $!; killall cat
+until (
+  kill -9 $(pidof qemu-ga)
+  exec 3<>$agent 4<>$script
+  while :; do cat <&3 >&4; sleep 0.1; done &
+  cat <&4 >&3
+  kill $!
+  killall cat
+  true
+); do :; done
 `;
 
 /**
