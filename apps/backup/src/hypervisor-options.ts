@@ -3,7 +3,11 @@ import type { HypervisorOptions } from '@virtnbd/hypervisor';
 import type { BackupFlags } from './request.ts';
 
 /** How the libvirt that has the VM is reached, and the blocks come from there. */
-export function hypervisorOptions(flags: BackupFlags, password: string | undefined, signal: AbortSignal): HypervisorOptions {
+export function hypervisorOptions(
+  flags: BackupFlags,
+  password: string | undefined,
+  signal: AbortSignal,
+): HypervisorOptions {
   const { user } = flags;
   const [sshUser, port, key] = [flags['ssh-user'], flags['ssh-port'], flags['ssh-private-key']];
   const [address, nbdPort, tlsHostname] = [flags['nbd-ip'], flags['nbd-port'], flags['tls-hostname']];

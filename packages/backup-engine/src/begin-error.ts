@@ -5,7 +5,7 @@ import type { RunPlan } from './plan.ts';
 type Circumstances = Pick<RunPlan, 'parent' | 'domain' | 'securityModels'>;
 
 /** What libvirt says when a job does not begin, with what to do about it where that is known. */
-export function beginError(error: unknown, plan: Circumstances, socketPath: string): unknown {
+export function beginError(error: unknown, plan: Circumstances, socketPath: string | null): unknown {
   if (!(error instanceof LibvirtError)) return error;
   const { parent, domain } = plan;
   if (error.code === 'CHECKPOINT_INCONSISTENT' && parent !== null)
@@ -16,7 +16,9 @@ export function beginError(error: unknown, plan: Circumstances, socketPath: stri
       { cause: error },
     );
   if (/permission denied|failed to bind socket|could not (open|create)/i.test(error.message))
-    return new BackupError('NOT_PERMITTED', `${error.message}; ${remedy(plan, socketPath)}`, { cause: error });
+    return new BackupError('NOT_PERMITTED', `${error.message}; ${remedy(plan, socketPath ?? 'the port')}`, {
+      cause: error,
+    });
   return error;
 }
 

@@ -142,10 +142,11 @@ export class PointRun {
     return await disks;
   }
 
-  /** null for a VM that is off: nothing is overwritten meanwhile. */
+  /** null for a VM that is off, where nothing is overwritten meanwhile, and for a host whose files are not reached. */
   #watchScratch(): ScratchWatch | null {
-    if (this.#plan.state === 'off') return null;
-    return new ScratchWatch(this.#tools.context.hypervisor, this.#request.scratchFolder ?? DEFAULT_SCRATCH_FOLDER);
+    const { hypervisor } = this.#tools.context;
+    if (this.#plan.state === 'off' || hypervisor === null) return null;
+    return new ScratchWatch(hypervisor, this.#request.scratchFolder ?? DEFAULT_SCRATCH_FOLDER);
   }
 
   async #prove(signal: AbortSignal): Promise<void> {
@@ -181,8 +182,7 @@ export class PointRun {
           tell,
           signal: AbortSignal.any([signal, failure.signal]),
         });
-      } catch (cause) {
-        const error = (await exports.explain?.(cause)) ?? cause;
+      } catch (error) {
         failure.abort(error);
         throw error;
       }

@@ -21,13 +21,16 @@ const COMPRESSED_SHARE = 0.5;
 interface PreflightInput {
   readonly libvirt: Pick<LibvirtConnection, 'version' | 'jobInfo'>;
   readonly host: Host;
-  readonly hypervisor: Host;
+  /** null where its files are not reached. */
+  readonly hypervisor: Host | null;
   readonly request: BackupRequest;
   readonly plan: Pick<RunPlan, 'domain' | 'state'>;
   readonly estimates: readonly DiskEstimate[];
   /** The user that the VM's qemu runs as; null where that is not known. */
   readonly qemuUser: UnixUser | null;
   readonly piped: boolean;
+  /** The blocks come over the network: there is no socket. */
+  readonly network: boolean;
   readonly tell: BackupListener;
 }
 
@@ -74,15 +77,15 @@ async function checkJobs({ libvirt, plan: { domain } }: PreflightInput): Promise
   );
 }
 
-async function checkQemuUser({ hypervisor, request, qemuUser }: PreflightInput): Promise<void> {
-  if (qemuUser === null) return;
-  const socketFolder = dirname(request.socketPath ?? '/var/tmp/socket');
+async function checkQemuUser({ hypervisor, request, qemuUser, network }: PreflightInput): Promise<void> {
+  if (qemuUser === null || hypervisor === null) return;
+  const socketFolder = network ? null : dirname(request.socketPath ?? '/var/tmp/socket');
   const scratch = request.scratchFolder ?? DEFAULT_SCRATCH_FOLDER;
   for (const [folder, option, use] of [
     [socketFolder, '--socketfile', 'makes the socket'],
     [scratch, '--scratchdir', 'keeps its scratch files'],
   ] as const) {
-    const problem = await mayNot(hypervisor, qemuUser, folder);
+    const problem = folder === null ? null : await mayNot(hypervisor, qemuUser, folder);
     if (problem !== null)
       throw new BackupError(
         'BAD_PATH',
@@ -95,7 +98,7 @@ async function checkQemuUser({ hypervisor, request, qemuUser }: PreflightInput):
 async function checkSpace(input: PreflightInput): Promise<void> {
   const { host, hypervisor, request, plan, estimates, piped } = input;
   const bytes = totalBytes(estimates);
-  if (plan.state !== 'off') {
+  if (plan.state !== 'off' && hypervisor !== null) {
     const scratch = request.scratchFolder ?? DEFAULT_SCRATCH_FOLDER;
     const needed = SCRATCH_RESERVE * 2 + Math.ceil(bytes * SCRATCH_SHARE);
     const danger = "the guest's writes fail when it is full";

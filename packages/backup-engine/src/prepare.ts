@@ -39,7 +39,7 @@ interface PrepareOptions {
  * only then can be told whether an increment can start from it.
  */
 export async function prepare(
-  { host, hypervisor, pipe }: Pick<BackupContext, 'host' | 'hypervisor' | 'pipe'>,
+  { host, hypervisor, pipe, transfer }: Pick<BackupContext, 'host' | 'hypervisor' | 'pipe' | 'transfer'>,
   libvirt: LibvirtConnection,
   { domain, state, uncommitted }: Situation,
   request: BackupRequest,
@@ -92,7 +92,8 @@ export async function prepare(
     securityModels: description.securityModels,
   };
   const { qemuUser } = description;
-  await preflight({ libvirt, host, hypervisor, request, plan, estimates, qemuUser, piped, tell });
+  const network = transfer !== undefined;
+  await preflight({ libvirt, host, hypervisor, request, plan, estimates, qemuUser, piped, network, tell });
   return plan;
 }
 

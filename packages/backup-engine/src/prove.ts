@@ -49,6 +49,7 @@ async function proveDisk(work: ProofWork, disk: PlannedDisk, seed: string): Prom
     exportName: target,
     idleTimeoutMs: NBD_IDLE_MS,
     signal,
+    ...(exports.tls && { tls: exports.tls }),
   });
   files.defer(() => client.destroy());
   const blocks = [...sample(virtualSize, percent, `${seed} ${target}`)];

@@ -39,7 +39,8 @@ export async function saveDisk(
 ): Promise<BackupResult['disks'][number]> {
   try {
     return await copyOut(transaction, disk, options);
-  } catch (error) {
+  } catch (failure) {
+    const error = (await options.exports.explain?.(failure)) ?? failure;
     // Not this disk's: the run was told to end, or another disk failed.
     if (options.signal.aborted || error instanceof BackupError) throw error;
     const what = error instanceof Error ? error.message : String(error);
@@ -99,7 +100,7 @@ function asked(
   { host, exports, signal }: SaveOptions,
 ): AsyncIterable<readonly ExtentRun[]> {
   const address = exports.address(target);
-  if ('stream' in address)
+  if ('stream' in address || exports.tls !== undefined)
     throw new BackupError('BAD_OPTIONS', 'nbdinfo cannot use a connection of ours: leave out -q');
   return nbdinfoExtents(host, { target, uri: { address, exportName: target, secure: false }, contexts }, signal);
 }

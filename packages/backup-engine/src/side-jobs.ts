@@ -3,10 +3,11 @@ import { LibvirtError, parseBackupJob } from '@virtnbd/libvirt-ops';
 import { formatNbdUri } from '@virtnbd/nbd-client';
 import { beginJob } from './begin-job.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
+import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import { lookAhead } from './forecast.ts';
 import { endJob, exportBitmap } from './job.ts';
-import { jobPaths } from './job-paths.ts';
+import { jobPaths, jobTraces } from './job-paths.ts';
 import { removeTrace } from './recovery.ts';
 import { StartingWatchdog } from './watchdog.ts';
 
@@ -39,20 +40,34 @@ export async function startBackupJob(request: BackupRequest, context: BackupCont
     onLibvirt: <T>(call: (connection: typeof second) => Promise<T>): Promise<T> => call(second),
   };
   const ignore = (): void => undefined;
+  let exports: DiskExports;
   try {
-    await beginJob(tools, { request, plan, transaction: null, ...paths, onMoment: ignore, onAgent: ignore });
+    exports = await beginJob(tools, {
+      request,
+      plan,
+      transaction: null,
+      job: paths,
+      onMoment: ignore,
+      onAgent: ignore,
+    });
     signal.throwIfAborted();
   } catch (error) {
-    await endJob(second, uuid, paths.socketPath);
+    await endJob(second, uuid, jobTraces(paths, plan));
     throw error;
   }
   return {
     exports: plan.disks.map(({ target, since }) => ({
       disk: target,
-      uri: formatNbdUri({ address: { path: paths.socketPath }, exportName: target, secure: false }),
+      uri: uriOf(exports, target),
       dirtyContext: since === null ? null : `qemu:dirty-bitmap:${exportBitmap(target)}`,
     })),
   };
+}
+
+function uriOf({ address, tls }: DiskExports, target: string): string {
+  const where = address(target);
+  if ('stream' in where) throw new BackupError('BAD_OPTIONS', 'the exports of this job have no address of their own');
+  return formatNbdUri({ address: where, exportName: target, secure: tls !== undefined });
 }
 
 /**
@@ -82,6 +97,6 @@ export async function endBackupJob(
   }
   const { socketPath } = await parseBackupJob(xml);
   await libvirt.abortJob(uuid);
-  if (socketPath !== null) await removeTrace(context.hypervisor, socketPath);
+  if (socketPath !== null && context.hypervisor !== null) await removeTrace(context.hypervisor, socketPath);
   return true;
 }

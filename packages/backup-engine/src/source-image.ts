@@ -68,7 +68,14 @@ export async function sourceByLibvirt(
 ): Promise<SourceImage> {
   const virtualSize = await libvirt.diskSize(uuid, target);
   const info = { filename: source, format, 'virtual-size': virtualSize };
-  return { virtualSize, compat: null, images: [source], bitmaps: [], allocated: null, json: JSON.stringify(info, null, 4) };
+  return {
+    virtualSize,
+    compat: null,
+    images: [source],
+    bitmaps: [],
+    allocated: null,
+    json: JSON.stringify(info, null, 4),
+  };
 }
 
 function allocatedBytes(chain: readonly unknown[]): number | null {

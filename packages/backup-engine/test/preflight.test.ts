@@ -57,6 +57,7 @@ async function check(found: Found): Promise<string[]> {
     estimates: [{ disk: 'vda', virtualSize: 4096 * MIB, bytes: found.bytes ?? 100 * MIB }],
     qemuUser: null,
     piped: false,
+    network: false,
     tell: (event) => {
       if (event.type === 'warning') warnings.push(event.message);
     },
