@@ -1,11 +1,18 @@
 import { crc32 } from 'node:zlib';
+import { BlockSums, SUM_BLOCK } from './block-sums.ts';
+import { ChunkCache } from './chunk-cache.ts';
 import type { ChunkChecksums } from './chunk-checksums.ts';
 import { StreamFormatError } from './errors.ts';
 import type { RandomAccessSource } from './source.ts';
+import { SpareBuffers } from './spare-buffers.ts';
 
 /** Chunks kept for the reads that come after: the end of one frame and the start of the next share a chunk. */
 const CACHE_BYTES = 4 * 1024 * 1024;
 const SMALLEST_CACHE = 4;
+/** Reads up to here may be all over the file: of a chunk that was found whole only their own blocks are read again. */
+const SMALL_READ_BYTES = 16 * 1024;
+/** Buffers for them. */
+const SMALL_BUFFERS = 16;
 
 /**
  * A source whose every read is checked: it never gives bytes of a chunk whose checksum differs. Chunks that a read
@@ -32,9 +39,10 @@ export class CheckedSource implements RandomAccessSource {
   readonly checksums: ChunkChecksums;
   readonly #source: RandomAccessSource;
   readonly #chunks: ChunkChecksums;
-  /** Least recently used first. A chunk that is being read is shared by all who ask for it. */
-  readonly #cache = new Map<number, Promise<Uint8Array>>();
+  readonly #cache: ChunkCache;
   readonly #cacheCount: number;
+  readonly #sums: BlockSums;
+  readonly #smallBuffers = new SpareBuffers(SMALL_BUFFERS);
 
   /** Use `checkedSource`. Here the file may be shorter than its checksums say: reads past its end are refused. */
   constructor(source: RandomAccessSource, chunks: ChunkChecksums) {
@@ -43,6 +51,8 @@ export class CheckedSource implements RandomAccessSource {
     this.#source = source;
     this.#chunks = chunks;
     this.#cacheCount = Math.max(SMALLEST_CACHE, Math.floor(CACHE_BYTES / chunks.chunkSize));
+    this.#cache = new ChunkCache(this.#cacheCount);
+    this.#sums = new BlockSums(chunks.chunkSize, chunks.count);
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
@@ -76,7 +86,7 @@ export class CheckedSource implements RandomAccessSource {
     const first = Math.max(0, Math.floor(offset / this.#chunks.chunkSize));
     // Not so many that they would push one another out of the cache.
     for (let chunk = first; chunk <= Math.min(last, first + this.#cacheCount / 2); chunk++) {
-      if (!this.#cache.has(chunk)) this.#cached(chunk).catch(() => undefined);
+      this.#cache.prefetch(chunk, this.#chunkLength(chunk), (bytes) => this.#load(chunk, bytes));
     }
   }
 
@@ -97,34 +107,45 @@ export class CheckedSource implements RandomAccessSource {
 
   /** Copies what `buffer`, which begins at `offset`, has of a chunk. */
   async #copyPart(chunk: number, offset: number, buffer: Uint8Array): Promise<void> {
-    const bytes = await this.#cached(chunk);
     const start = chunk * this.#chunks.chunkSize;
     const from = Math.max(offset, start);
-    const to = Math.min(offset + buffer.length, start + bytes.length);
-    buffer.set(bytes.subarray(from - start, to - start), from - offset);
-  }
-
-  #cached(chunk: number): Promise<Uint8Array> {
-    const known = this.#cache.get(chunk);
-    this.#cache.delete(chunk);
-    const bytes = known ?? this.#load(chunk);
-    this.#cache.set(chunk, bytes);
-    if (known === undefined) {
-      bytes.catch(() => {
-        if (this.#cache.get(chunk) === bytes) this.#cache.delete(chunk); // a failed read may be tried again
-      });
-      const [oldest] = this.#cache.keys();
-      if (this.#cache.size > this.#cacheCount && oldest !== undefined) this.#cache.delete(oldest);
+    const to = Math.min(offset + buffer.length, this.#chunkEnd(chunk));
+    const place = buffer.subarray(from - offset, to - offset);
+    const small = buffer.length <= SMALL_READ_BYTES;
+    if (small && !this.#cache.has(chunk) && this.#sums.has(chunk)) {
+      await this.#readBlocks(chunk, from - start, place);
+      return;
     }
-    return bytes;
+    const load = async (bytes: Uint8Array): Promise<void> => {
+      await this.#load(chunk, bytes);
+      if (small) this.#sums.learn(chunk, bytes);
+    };
+    await this.#cache.use(chunk, this.#chunkLength(chunk), load, (bytes) => {
+      place.set(bytes.subarray(from - start, to - start));
+    });
   }
 
-  async #load(chunk: number): Promise<Uint8Array> {
-    const start = chunk * this.#chunks.chunkSize;
-    const bytes = new Uint8Array(this.#chunkEnd(chunk) - start);
-    await this.#readSource(start, bytes);
+  /** Fills `place` with bytes of a chunk that was found whole before, from `from` in it, by the blocks that they lie in. */
+  async #readBlocks(chunk: number, from: number, place: Uint8Array): Promise<void> {
+    const first = Math.floor(from / SUM_BLOCK) * SUM_BLOCK;
+    const after = Math.ceil((from + place.length) / SUM_BLOCK) * SUM_BLOCK;
+    const bytes = this.#smallBuffers.take(Math.min(after, this.#chunkLength(chunk)) - first);
+    await this.#readSource(chunk * this.#chunks.chunkSize + first, bytes);
+    // Another chunk may have taken the place of its sums meanwhile.
+    if (!this.#sums.has(chunk)) await this.#copyPart(chunk, chunk * this.#chunks.chunkSize + from, place);
+    else if (this.#sums.match(chunk, first, bytes))
+      place.set(bytes.subarray(from - first, from - first + place.length));
+    else throw this.#damaged(chunk);
+    this.#smallBuffers.give(bytes);
+  }
+
+  async #load(chunk: number, bytes: Uint8Array): Promise<void> {
+    await this.#readSource(chunk * this.#chunks.chunkSize, bytes);
     this.#check(chunk, bytes);
-    return bytes;
+  }
+
+  #chunkLength(chunk: number): number {
+    return this.#chunkEnd(chunk) - chunk * this.#chunks.chunkSize;
   }
 
   async #readSource(offset: number, bytes: Uint8Array): Promise<void> {
@@ -135,11 +156,14 @@ export class CheckedSource implements RandomAccessSource {
   }
 
   #check(chunk: number, bytes: Uint8Array): void {
-    if (crc32(bytes) === this.#chunks.crc(chunk)) return;
+    if (crc32(bytes) !== this.#chunks.crc(chunk)) throw this.#damaged(chunk);
+  }
+
+  #damaged(chunk: number): StreamFormatError {
     const fileOffset = chunk * this.#chunks.chunkSize;
-    throw new StreamFormatError(
+    return new StreamFormatError(
       'CHECKSUM',
-      `The file is damaged between byte ${fileOffset} and byte ${fileOffset + bytes.length}: the checksum differs`,
+      `The file is damaged between byte ${fileOffset} and byte ${this.#chunkEnd(chunk)}: the checksum differs`,
       { fileOffset },
     );
   }

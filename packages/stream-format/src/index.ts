@@ -9,6 +9,7 @@ export { MAX_FRAMES, MAX_META_BYTES, MAX_PIECE_BYTES, WRITE_LIMIT_BYTES } from '
 export type { StreamMeta } from './meta.ts';
 export { type Salvage, type SalvageOptions, type SalvageProof, salvage } from './salvage.ts';
 export { bytesSource, type RandomAccessSource, type Sink } from './source.ts';
+export { SpareBuffers } from './spare-buffers.ts';
 export { type GuestRange, type OpenOptions, type Piece, StreamFile } from './stream-file.ts';
 export { type ReadStreamOptions, readStream, type StreamPart } from './stream-reader.ts';
 export { type StreamSummary, StreamWriter, type StreamWriterOptions } from './stream-writer.ts';

@@ -8,6 +8,10 @@ import type { StreamMeta } from './meta.ts';
 import { openStream } from './open.ts';
 import { cutOff, type ScannedStream } from './scan.ts';
 import type { RandomAccessSource } from './source.ts';
+import { SpareBuffers } from './spare-buffers.ts';
+
+/** Buffers for compressed pieces that are kept: as many as are decompressed at a time. */
+const STORED_BUFFERS = 2;
 
 export interface OpenOptions {
   readonly signal?: AbortSignal;
@@ -47,6 +51,7 @@ export class StreamFile {
   readonly #source: RandomAccessSource;
   readonly #codec: Codec | undefined;
   readonly #cuts: CutFrames;
+  readonly #storedBuffers = new SpareBuffers(STORED_BUFFERS);
   readonly #layouts = new Map<number, Promise<CutLayout>>();
   readonly #name: string | undefined;
   /** Whether every byte that the source gives was verified. */
@@ -114,10 +119,18 @@ export class StreamFile {
     }
   }
 
-  /** The piece of a compressed data frame that holds the byte at `offsetInFrame`: what a cache keeps. */
-  async piece(frame: number, offsetInFrame: number): Promise<Piece> {
+  /**
+   * The piece of a compressed data frame that holds the byte at `offsetInFrame`: what a cache keeps.
+   *
+   * @param take gives a buffer of a length, for the bytes
+   */
+  async piece(
+    frame: number,
+    offsetInFrame: number,
+    take: (length: number) => Uint8Array = (length) => new Uint8Array(length),
+  ): Promise<Piece> {
     const place = await this.#place(frame, offsetInFrame);
-    const bytes = new Uint8Array(place.length);
+    const bytes = take(place.length);
     await this.#decompress(place, bytes);
     return { start: place.start, bytes };
   }
@@ -189,13 +202,15 @@ export class StreamFile {
   }
 
   async #decompress(place: PiecePlace, target: Uint8Array): Promise<void> {
-    const stored = new Uint8Array(place.stored);
+    const stored = this.#storedBuffers.take(place.stored);
     await this.#readSource(place.fileOffset, stored);
     try {
       await this.#codec?.open(stored, target, place.fileOffset, this.#verified);
     } catch (error) {
       throw withFileName(error, this.#name);
     }
+    // Not after a failure: then something may still read from it.
+    this.#storedBuffers.give(stored);
   }
 
   /** The layout of a cut frame, read once. */

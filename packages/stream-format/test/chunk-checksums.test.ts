@@ -131,6 +131,45 @@ describe('checkedSource', () => {
     expect(read).toBe(bytes.length);
   });
 
+  test('small reads all over a file read their chunk once, and later their own blocks alone', async () => {
+    const chunkSize = 64 * 1024;
+    const bytes = randomBytes(100 * chunkSize);
+    const chunks = checksumsOf(bytes, chunkSize);
+    let read = 0;
+    const inner = bytesSource(bytes);
+    const counting: RandomAccessSource = {
+      size: inner.size,
+      read(offset, buffer) {
+        read += buffer.length;
+        return inner.read(offset, buffer);
+      },
+    };
+    const source = checkedSource(counting, chunks);
+    const pass = async (step: number) => {
+      for (let offset = 0; offset + 4096 <= bytes.length; offset += step) {
+        const buffer = Buffer.alloc(4096);
+        await source.read(offset, buffer);
+        expect(buffer.equals(bytes.subarray(offset, offset + 4096))).toBe(true);
+      }
+    };
+    await pass(chunkSize / 2 - 100);
+    expect(read).toBe(bytes.length);
+    read = 0;
+    await pass(chunkSize + 300);
+    expect(read).toBeLessThan(102 * 3 * 4096);
+  });
+
+  test('damage that comes after a chunk was found whole is seen by the next small read of it', async () => {
+    const chunkSize = 64 * 1024;
+    const bytes = Buffer.from(randomBytes(100 * chunkSize));
+    const source = checkedSource(bytesSource(bytes), checksumsOf(bytes, chunkSize));
+    for (let offset = 0; offset < bytes.length; offset += chunkSize) await source.read(offset, Buffer.alloc(10));
+    bytes[5000] = (bytes[5000] ?? 0) ^ 1;
+    await source.read(100, Buffer.alloc(100));
+    await expect(source.read(4990, Buffer.alloc(20))).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset: 0 });
+    await expect(source.read(0, Buffer.alloc(chunkSize))).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset: 0 });
+  });
+
   test('a read that failed is tried again at the next', async () => {
     const bytes = randomBytes(100);
     const inner = bytesSource(bytes);

@@ -154,18 +154,25 @@ export class VirtualDisk {
       return;
     }
     for (let done = 0; done < part.length; ) {
-      const { start, bytes } = await this.#piece(layer, file, frame, inFrame + done);
-      const from = inFrame + done - start;
-      const copied = bytes.subarray(from, from + part.length - done);
-      part.set(copied, done);
-      done += copied.length;
+      done += await this.#usePiece(layer, file, frame, inFrame + done, ({ start, bytes }) => {
+        const from = inFrame + done - start;
+        const copied = bytes.subarray(from, from + part.length - done);
+        part.set(copied, done);
+        return copied.length;
+      });
     }
   }
 
-  async #piece(layer: number, file: StreamFile, frame: number, inFrame: number): Promise<Piece> {
+  async #usePiece<T>(
+    layer: number,
+    file: StreamFile,
+    frame: number,
+    inFrame: number,
+    use: (piece: Piece) => T,
+  ): Promise<T> {
     const start = await file.pieceStart(frame, inFrame);
     const size = Math.min(file.index.length(frame) - start, MAX_PIECE_BYTES);
-    return await this.#cache.get(`${layer}:${frame}:${start}`, size, () => file.piece(frame, inFrame));
+    return await this.#cache.use(`${layer}:${frame}:${start}`, size, (take) => file.piece(frame, inFrame, take), use);
   }
 
   /** Begins to load what reads in sequence come to next. What fails here fails again, and is told, when it is read. */
@@ -192,7 +199,7 @@ export class VirtualDisk {
   #pieceAhead({ layer, frame }: DiskExtent, file: StreamFile, inFrame: number): void {
     // A piece as large as what is read ahead takes longer than the reads before it.
     if (file.index.length(frame) > AHEAD_BYTES) return;
-    this.#piece(layer, file, frame, inFrame).catch(() => undefined);
+    this.#usePiece(layer, file, frame, inFrame, () => undefined).catch(() => undefined);
   }
 }
 
