@@ -227,6 +227,12 @@ describe('a hostile configuration', () => {
     ['two targets in a disk', domain(disk(`${SOURCE}<target dev='vdb'/>`))],
     ['two disks of one target', domain(disk(SOURCE) + disk(evil))],
     ['a disk without a target', domain(`<disk type='file'>${evil}</disk>`)],
+    [
+      'a source of a foreign namespace in a disk',
+      domain(disk(`${SOURCE}<x:source xmlns:x='urn:x' file='/etc/shadow'/>`)),
+    ],
+    ['a foreign namespace for all in a disk', domain(disk(`${SOURCE}<driver xmlns='urn:x'/>`))],
+    ['a kernel of a foreign namespace', domain('', "<os><x:kernel xmlns:x='urn:x'>/etc/shadow</x:kernel></os>")],
     ['two names', domain('', '<name>other</name>')],
     ['no name', '<domain/>'],
     ['two boot configurations', domain('', '<os/><os/>')],

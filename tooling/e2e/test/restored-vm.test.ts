@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { giveToDaemon, makeImage, requires, run as runProgram, TestLibvirt, tempFolder } from '@virtnbd/test-kit';
@@ -97,4 +97,37 @@ test('the configuration of an established backup is adjusted without libvirt, an
   const sequence = await succeed('virtnbdrestore', [...args, join(work.path, 'other'), '-s', 'vda.full.data'], env);
   expect(sequence.stderr).toContain('-c and -D have no effect');
   expect((await readdir(join(work.path, 'other'))).filter((name) => name.endsWith('.xml'))).toEqual([]);
+});
+
+test('a restored VM has firmware and variables of its own, where this host lacks those of the original', async () => {
+  await using work = await tempFolder();
+  await using libvirt = await TestLibvirt.start();
+  const loader = join(libvirt.workFolder, 'code.fd');
+  const nvramTemplate = join(libvirt.workFolder, 'vars.fd');
+  for (const [path, size] of [
+    [loader, 1 << 18],
+    [nvramTemplate, 1 << 16],
+  ] as const) {
+    await writeFile(path, Buffer.alloc(size, 0xf4)); // what runs in it does not matter here
+    await giveToDaemon(path);
+  }
+  const disks = [{ target: 'vda', size: '4M' }];
+  const vm = await libvirt.createVm({ name: 'uefi', disks, firmware: { loader, nvramTemplate } });
+  const env = { LIBVIRT_DEFAULT_URI: libvirt.uri, HOME: work.path };
+  const folder = join(work.path, 'backup');
+  await succeed('virtnbdbackup', ['-d', vm.name, '-l', 'full', '-o', folder, '-n'], env);
+  await vm.destroy();
+  await rm(loader);
+
+  const target = join(libvirt.workFolder, 'restored');
+  await succeed('virtnbdrestore', ['-cD', '-i', folder, '-o', target, '-n'], env);
+
+  const names = await readdir(target);
+  const nvram = names.find((name) => name.includes('VARS')) ?? '';
+  expect(names).toContain('code.fd');
+  expect(await readFile(join(target, nvram))).toEqual(Buffer.alloc(1 << 16, 0xf4));
+  await giveToDaemon(...names.filter((name) => name !== 'code.fd').map((name) => join(target, name)));
+  const again = await libvirt.findVm('restore_uefi');
+  await again.start({ paused: true });
+  expect(await libvirt.virsh('dumpxml', 'restore_uefi')).toContain(`>${join(target, nvram)}</nvram>`);
 });

@@ -1,9 +1,10 @@
 import type { EditableElement } from '@virtnbd/libvirt-ops';
-import { BOOT_KINDS, type BootKind, type ChangeLog, only } from './adjustment.ts';
+import { BOOT_KINDS, type BootKind, type ChangeLog, only, requireOwn } from './adjustment.ts';
 
 /** The paths that a configuration names for the files it needs to start: as written, absolute or not. */
 export function bootFilePaths(root: EditableElement): Map<BootKind, string> {
   const paths = new Map<BootKind, string>();
+  for (const os of root.all('os')) requireOwn(os);
   for (const kind of BOOT_KINDS) {
     const path = bootFilePath(bootElement(root, kind));
     if (path !== '') paths.set(kind, path);

@@ -1,12 +1,13 @@
 import type { EditableElement } from '@virtnbd/libvirt-ops';
 import { RestoreError } from '../errors.ts';
-import { type Adjustment, type ChangeLog, only, type RestoredDisk } from './adjustment.ts';
+import { type Adjustment, type ChangeLog, only, type RestoredDisk, requireOwn } from './adjustment.ts';
 
 /** Points every disk to what was restored of it, and takes the others away. */
 export function adjustDisks(root: EditableElement, adjustment: Adjustment, log: ChangeLog): void {
   const seen = new Set<string>();
   // All of them, as libvirt's own look-up (./devices/disk) takes them.
   for (const disk of root.all('devices').flatMap((devices) => devices.all('disk'))) {
+    requireOwn(disk);
     const target = only(disk, 'target')?.attribute('dev') ?? '';
     if (target === '' || seen.has(target)) {
       const what = target === '' ? 'a disk without a target device' : `two disks ${target}`;

@@ -50,6 +50,22 @@ export function only(parent: EditableElement, name: string): EditableElement | u
   );
 }
 
+/**
+ * Refuses elements of foreign namespaces inside one of libvirt's own. libvirt writes none there, and parts of it look at
+ * the names of elements only: one that is no source to us might be one to it.
+ *
+ * @throws RestoreError BAD_DOMAIN
+ */
+export function requireOwn(element: EditableElement): void {
+  for (const child of element.children) {
+    if (child.namespace !== '') {
+      const text = `the VM's configuration has a <${child.name}> in a <${element.name}>, which libvirt never writes there`;
+      throw new RestoreError('BAD_DOMAIN', `${text}; it was tampered with`);
+    }
+    requireOwn(child);
+  }
+}
+
 /** The backend of the emulated TPM; undefined when the VM has none. */
 export function tpmBackend(root: EditableElement): EditableElement | undefined {
   const backends = root
