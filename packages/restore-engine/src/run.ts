@@ -7,6 +7,7 @@ import { DomainStage } from './domain/domain-stage.ts';
 import { RestoreError } from './errors.ts';
 import { inParallel } from './in-parallel.ts';
 import { restoreOnto } from './onto-image.ts';
+import { OpenedDisks } from './opened-disks.ts';
 import type { PlannedImage } from './plan.ts';
 import { pointStates } from './point-states.ts';
 import type { RestoreContext, RestoredImage, RestoreRequest, RestoreResult } from './request.ts';
@@ -72,11 +73,12 @@ class Restore {
   async #restore(source: RestoreSource, set: BackupSet, point: RestorePoint | null): Promise<RestoreResult> {
     const { plan } = source;
     this.#context.onEvent?.({ type: 'plan', plan });
-    const estimate = await this.#survey(source, set);
+    await using kept = new OpenedDisks();
+    const estimate = await this.#survey(source, set, kept);
     const leftOut = [...source.leftOut];
     const stage = point === null ? null : await this.#planDomain(source, set, point, leftOut);
     if (this.#request.dryRun === true) return { plan, estimate, images: [], leftOut, domain: stage?.preview() ?? null };
-    const images = await this.#apply(source, stage);
+    const images = await this.#apply(source, stage, kept);
     return { plan, estimate, images, leftOut, domain: (await stage?.finish()) ?? null };
   }
 
@@ -98,11 +100,12 @@ class Restore {
   }
 
   /** Looks at all that will be read before anything is created. */
-  async #survey(source: RestoreSource, set: BackupSet): Promise<RestoreEstimate> {
+  async #survey(source: RestoreSource, set: BackupSet, kept: OpenedDisks): Promise<RestoreEstimate> {
     const { dryRun = false, preallocate = false, target } = this.#request;
     const disks = await surveyDisks(
       source.plan,
       (disk) => this.#open(source, disk, { assumeVerified: dryRun, signal: this.#context.signal }),
+      kept,
       (message) => this.#note(message),
     );
     const needed = spaceNeeded(source.plan, disks, preallocate);
@@ -113,7 +116,7 @@ class Restore {
     return { disks, spaceNeeded: needed, spaceFree: free, points: pointStates(set) };
   }
 
-  async #apply(source: RestoreSource, stage: DomainStage | null): Promise<RestoredImage[]> {
+  async #apply(source: RestoreSource, stage: DomainStage | null, kept: OpenedDisks): Promise<RestoredImage[]> {
     const { target, force = false, domain } = this.#request;
     // A VM's images are reached by QEMU, which libvirt runs as another user: through the folder, not into its list.
     const mode = domain?.adjust === true || domain?.define === true ? 0o711 : 0o700;
@@ -125,7 +128,7 @@ class Restore {
       const temp = await this.#target.files.makeTempFolder(this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
       try {
         await stage?.write(folder, this.#context.signal);
-        const images = await this.#writeAll(source, folder, temp);
+        const images = await this.#writeAll(source, kept, folder, temp);
         for (const image of images) await writeHoles(folder, image);
         await folder.finish(names);
         return images;
@@ -148,13 +151,19 @@ class Restore {
     });
   }
 
-  async #writeAll(source: RestoreSource, folder: TargetFolder, temp: string): Promise<RestoredImage[]> {
+  async #writeAll(
+    source: RestoreSource,
+    kept: OpenedDisks,
+    folder: TargetFolder,
+    temp: string,
+  ): Promise<RestoredImage[]> {
     const { images } = source.plan;
     const { signal, socketFile } = this.#context;
     const first = images[0]?.disk;
     return await inParallel(images, this.#request.jobs ?? JOBS, signal, async (image, stop) => {
       // What was read for whole-file checksums a moment ago is not read for them again.
-      await using opened = await this.#open(source, image.disk, { assumeVerified: true, signal: stop });
+      await using opened =
+        kept.take(image.disk) ?? (await this.#open(source, image.disk, { assumeVerified: true, signal: stop }));
       const work: RestoreWork = {
         request: this.#request,
         host: this.#target,

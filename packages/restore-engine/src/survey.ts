@@ -1,4 +1,5 @@
 import type { DiskContent, OpenedContent } from './content.ts';
+import type { OpenedDisks } from './opened-disks.ts';
 import type { RestorePlan } from './plan.ts';
 import type { PointState } from './point-states.ts';
 
@@ -29,18 +30,22 @@ export interface RestoreEstimate {
  * resolves.
  *
  * @param open opens the content of a disk
+ * @param kept takes what was opened
  * @throws BackupSetError, StreamFormatError for damage; HostError
  */
 export async function surveyDisks(
   { images }: RestorePlan,
   open: (disk: string) => Promise<OpenedContent>,
+  kept: OpenedDisks,
   onNote: (message: string) => void,
 ): Promise<DiskEstimate[]> {
   const estimates: DiskEstimate[] = [];
   for (const { disk } of images) {
-    await using opened = await open(disk);
+    const opened = await open(disk);
     for (const note of opened.notes) onNote(note);
-    estimates.push(estimateOf(disk, opened.content));
+    const estimate = estimateOf(disk, opened.content);
+    estimates.push(estimate);
+    await kept.add(disk, opened, estimate.extents);
   }
   return estimates;
 }
