@@ -1,10 +1,11 @@
 import { BackupSet } from '@virtnbd/backup-set';
-import { ExitCode, formatBytes, type ProgressTask, type Session, UsageError } from '@virtnbd/cli-kit';
+import { ExitCode, type ProgressTask, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { jsonText } from '@virtnbd/inspect-engine';
 import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { type BootContext, type BootEvent, BootedVm, type BootRequest, checkBoot } from '@virtnbd/recovery-engine';
 import { Output } from './output.ts';
+import { serveListener } from './serve-events.ts';
 
 /** The values of the command's flags and arguments; paths are absolute. */
 export interface BootFlags {
@@ -88,7 +89,9 @@ function isRemote(uri: string): boolean {
   return /\+(?!unix$)/.test(scheme) || !rest.startsWith('/');
 }
 
-function presenter({ log, progress }: Session): (event: BootEvent) => void {
+function presenter(session: Session): (event: BootEvent) => void {
+  const { log, progress } = session;
+  const other = serveListener(session);
   const tasks = new Map<string, ProgressTask>();
   return (event) => {
     switch (event.type) {
@@ -109,14 +112,8 @@ function presenter({ log, progress }: Session): (event: BootEvent) => void {
       case 'kept':
         for (const task of tasks.values()) task.finish();
         return log.info(`${event.name} stands on its own: ${event.images.join(', ')}`);
-      case 'note':
-        return log.warn(`${event.exportName}: ${event.message}`);
-      case 'damage':
-        return log.error(`${event.error.message} (${formatBytes(event.length)} asked for)`);
-      case 'failure':
-        return log.error(`${event.exportName}: ${event.command} failed: ${String(event.error)}`);
       default:
-        return;
+        return other(event);
     }
   };
 }

@@ -1,7 +1,9 @@
 import Backup from './commands/backup.ts';
 import Boot from './commands/boot.ts';
+import Cp from './commands/cp.ts';
 import Diff from './commands/diff.ts';
 import Inspect from './commands/inspect.ts';
+import Ls from './commands/ls.ts';
 import MapDisks from './commands/map.ts';
 import Restore from './commands/restore.ts';
 import Verify from './commands/verify.ts';
@@ -10,8 +12,10 @@ import Verify from './commands/verify.ts';
 export const COMMANDS = {
   backup: Backup,
   boot: Boot,
+  cp: Cp,
   diff: Diff,
   inspect: Inspect,
+  ls: Ls,
   map: MapDisks,
   restore: Restore,
   verify: Verify,

@@ -21,6 +21,7 @@ export type {
 } from './host.ts';
 export { linesOf } from './lines.ts';
 export { LocalHost } from './local-host.ts';
+export { type Attributes, LocalTree } from './local-tree.ts';
 export { SshHost } from './ssh/ssh-host.ts';
 export type { SshTarget } from './ssh/ssh-target.ts';
 export { openStandardOutput } from './standard-output.ts';

@@ -12,7 +12,7 @@ export type RecoveryErrorCode =
   | 'MISSING_TOOL'
   /** The folder or device is used already, or is none. */
   | 'TARGET'
-  /** A program that the mapping needs has ended, by itself or by somebody's hand. */
+  /** A program that is needed has ended, by itself or by somebody's hand. */
   | 'ENDED'
   /** Something that was mounted or made could not be taken away. */
   | 'LEFTOVER'
@@ -22,8 +22,10 @@ export type RecoveryErrorCode =
   | 'NO_CONFIGURATION'
   /** The user that qemu runs as cannot reach the disks. */
   | 'UNREACHABLE'
-  /** The VM ended before it should have. */
-  | 'ENDED';
+  /** libguestfs could not do what it was told. */
+  | 'GUEST_FILES'
+  /** A path inside the guest that is not there, or of another kind than is needed. */
+  | 'GUEST_PATH';
 
 export interface RecoveryErrorFields {
   readonly cause?: unknown;

@@ -5,6 +5,16 @@ export type { BootContext, BootEvent, BootRequest } from './boot/request.ts';
 export type { NetworkChoice } from './boot/transient-xml.ts';
 export { hasNbdDevices } from './device/nbd-devices.ts';
 export { RecoveryError, type RecoveryErrorCode, type RecoveryErrorFields } from './errors.ts';
+export { type CopyContext, type CopyProgress, type CopyRequest, type CopyResult, copyOut } from './files/copy-out.ts';
+export type { GuestEntry, GuestKind } from './files/entries.ts';
+export { type FileSystemChoice, type GuestFileSystem, nameOf } from './files/file-systems.ts';
+export {
+  type FoundEntry,
+  GuestFiles,
+  type GuestFilesContext,
+  type GuestFilesRequest,
+  type Listing,
+} from './files/guest-files.ts';
 export { type MappedExport, Mapping } from './map/mapping.ts';
 export type { Attached } from './map/parts.ts';
 export type { AttachRequest, MapContext, MapEvent, MapRequest } from './map/request.ts';

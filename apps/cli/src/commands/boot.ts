@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { BaseCommand, type CommandFlags, type ExitCode, type Session, UsageError } from '@virtnbd/cli-kit';
+import { pointFlag } from '../point-flags.ts';
 
 /** `virtnbd boot`: a restore point as a running VM. */
 export default class Boot extends BaseCommand<typeof Boot> {
@@ -32,11 +33,7 @@ export default class Boot extends BaseCommand<typeof Boot> {
   };
   static override bareValues = { network: '' };
   static override flags = {
-    point: Flags.string({
-      description: 'a checkpoint, copy, the unix time of a differential, a date, or latest',
-      default: 'latest',
-      helpValue: 'POINT',
-    }),
+    point: pointFlag,
     uri: Flags.string({
       char: 'U',
       description: 'a libvirt on this host; qemu:///system as root, qemu:///session otherwise',

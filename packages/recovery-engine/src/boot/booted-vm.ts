@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestorePoint } from '@virtnbd/backup-set';
@@ -116,15 +116,16 @@ export class BootedVm implements AsyncDisposable {
     const { host, signal } = this.#context;
     const { scratchFolder, keepFolder } = this.#request;
     const user = await this.#qemuUser();
-    const folder = await host.files.makeTempFolder(scratchFolder, 'virtnbd-boot-');
+    const folder = join(scratchFolder, `virtnbd-boot-${randomBytes(6).toString('hex')}`);
     this.#cleanUp.add(() => host.files.removeFolder(folder, { recursive: true }));
-    if (keepFolder !== undefined) await host.files.makeFolder(keepFolder, { mode: 0o711, recursive: true });
     const socket = join(folder, 'nbd.sock');
     const home = keepFolder ?? folder;
     const overlays = planOverlays(this.point, { folder: home, socket });
     const bootFiles = await planBootFiles(host, this.#files, this.description, home);
     await this.#requireFree([...overlays.values()].map(({ image }) => image).concat(...bootFiles.places.values()));
-    await this.#watch(folder);
+    await this.#watch(folder); // before anything is made
+    await host.files.makeFolder(folder);
+    if (keepFolder !== undefined) await host.files.makeFolder(keepFolder, { mode: 0o711, recursive: true });
     await giveTo(host, user, folder);
     await this.#serve(socket, user);
     signal?.throwIfAborted();

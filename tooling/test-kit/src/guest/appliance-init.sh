@@ -31,6 +31,14 @@ $B ip link set dev lo up
 # What udev would do.
 for port in /sys/class/virtio-ports/*; do $B ln -s "../${port##*/}" "/dev/virtio-ports/$($B cat "$port/name")"; done
 echo 'devices { use_devicesfile = 0 } activation { udev_sync = 0 udev_rules = 0 verify_udev_operations = 0 }' > /run/lvm/lvm.conf
+# The kernel names disks in the order in which they answer; libguestfs goes by these links.
+for device in /sys/bus/scsi/devices/[0-9]*; do
+  for try in 1 2 3 4 5 6 7 8 9 10; do
+    [ -d "$device/block" ] && break
+    $B usleep 100000
+  done
+  for disk in "$device"/block/*; do $B ln -s "../../${disk##*/}" "/dev/disk/by-path/scsi-${device##*/}"; done
+done
 lvm vgchange -aay --sysinit
 guestfsd
 $B sync
