@@ -53,6 +53,18 @@ describe.skipIf(skip)('with the established tool', () => {
     await scenario.expectAllPointsExact();
   });
 
+  test('it restores also what became zero exactly, where we saved that by --no-sparse-detection', async () => {
+    await using scenario = await Scenario.start([{ target: 'vda' }], PLAIN);
+    await scenario.vm.write('vda', 0, 8 * MIB, 0x11);
+    await scenario.backup('full', 'virtnbdbackup.0');
+    await scenario.vm.zero('vda', 2 * MIB, MIB, { unmap: true });
+    await scenario.vm.discard('vda', 5 * MIB, MIB);
+    await scenario.backup('inc', 'virtnbdbackup.1', '--no-sparse-detection');
+    const image = join(await theirRestore(scenario, 'virtnbdbackup.1'), scenario.imageName('vda'));
+    expect(await difference(image, scenario.reference('virtnbdbackup.1', 'vda'))).toBeNull();
+    await scenario.expectAllPointsExact();
+  });
+
   test.each([
     ['plain', []],
     ['compressed', ['-z']],
