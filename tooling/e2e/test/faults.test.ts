@@ -128,7 +128,9 @@ test('a full target ends the run with its reason; the next increment is exact', 
     await scenario.vm.write('vda', 0, 2 * MIB, 0x11);
     await scenario.backup('full', 'virtnbdbackup.0');
     await scenario.vm.write('vda', 0, 16 * MIB, 0x22);
-    const failed = await scenario.tryBackup('inc');
+    const refused = await scenario.tryBackup('inc');
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('--force')]);
+    const failed = await scenario.tryBackup('inc', '--force');
     expect(failed.code).toBe(1);
     expect(failed.stderr).toMatch(/no space|full/i);
     expect(await scenario.vm.checkpoints()).toEqual(['virtnbdbackup.0']);
