@@ -39,10 +39,10 @@ export async function makeMapFolder(
   return { folder, image, size };
 }
 
-/** A full of so many frames: data and zeroes by turns. */
+/** A full of so many frames: data and zeroes by turns, as large as those of a disk in small pieces. */
 export async function makeFrames(folder: string, count: number): Promise<MapFolder> {
   await mkdir(folder);
-  const length = 4 * KIB;
+  const length = 16 * KIB;
   const frames = Array.from({ length: count }, (_, index): FrameSpec => {
     const start = index * length;
     return index % 2 === 0 ? { start, length, fill: 0x5a } : { start, length, zero: true };
