@@ -8,10 +8,9 @@ import {
   runBackup,
   startBackupJob,
 } from '@virtnbd/backup-engine';
-import { formatBytes, openSyslog, readPassword, type Session } from '@virtnbd/cli-kit';
+import { formatBytes, hypervisorOptions, openSyslog, readPassword, type Session } from '@virtnbd/cli-kit';
 import { LocalHost, openStandardOutput } from '@virtnbd/host';
 import { Hypervisor } from '@virtnbd/hypervisor';
-import { hypervisorOptions } from './hypervisor-options.ts';
 import { JsonLines } from './json-lines.ts';
 import type { Mode } from './operation-flags.ts';
 import { forecastLines, presenter } from './presenter.ts';
@@ -36,7 +35,7 @@ export async function backup(
     const { signal } = session;
     const host = new LocalHost();
     const password = await readPassword(flags, { files: host.files, log, signal });
-    await using hypervisor = await Hypervisor.open(hypervisorOptions(flags, password, signal));
+    await using hypervisor = await Hypervisor.open({ ...hypervisorOptions(flags, password), signal });
     for (const warning of hypervisor.warnings) log.warn(warning);
     const context = await contextOf(flags, mode, session, { host, hypervisor, json, writer });
     await modes[mode](request, context, session, json);

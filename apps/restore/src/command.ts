@@ -1,7 +1,15 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Flags } from '@oclif/core';
-import { BaseCommand, type CommandFlags, type ExitCode, logfileFlag, type Session } from '@virtnbd/cli-kit';
+import {
+  BaseCommand,
+  type CommandFlags,
+  type ExitCode,
+  establishedRemoteFlags,
+  logfileFlag,
+  remoteFlags,
+  type Session,
+} from '@virtnbd/cli-kit';
 import { domainFlags, ESTABLISHED_DOMAIN_FLAGS } from './domain-flags.ts';
 
 /** `virtnbdrestore`: flags in, the engine's events out. */
@@ -38,11 +46,16 @@ export default class Restore extends BaseCommand<typeof Restore> {
       command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --to-device vda=/dev/vg0/vm1',
     },
     {
+      description: 'on another host, as a VM that is defined there',
+      command: '<%= config.bin %> -U qemu+ssh://root@hypervisor/system -cD -i /backup/vm1 -o /images/vm1',
+    },
+    {
       description: 'bring the image of a VM that is off back, writing only what differs',
       command: '<%= config.bin %> -i /backup/vm1 -o /restore/vm1 --onto vda=/images/vm1.qcow2 --until virtnbdbackup.2',
     },
   ];
   static override established = [
+    ...establishedRemoteFlags,
     ...['action', 'input', 'output', 'until', 'sequence', 'disk', 'socketfile', 'raw', 'buffsize', 'preallocate'],
     ...['compress', 'logfile'],
     ...ESTABLISHED_DOMAIN_FLAGS,
@@ -129,6 +142,7 @@ export default class Restore extends BaseCommand<typeof Restore> {
       helpValue: 'BYTES',
     }),
     ...domainFlags,
+    ...remoteFlags,
     logfile: logfileFlag(join(homedir(), 'virtnbdrestore.log')),
   };
 

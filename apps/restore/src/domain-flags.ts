@@ -29,16 +29,9 @@ export const domainFlags = {
     description: 'put loader, nvram, kernel and initrd to their original places, where they are missing',
     helpGroup,
   }),
-  uri: Flags.string({
-    char: 'U',
-    description: 'the libvirt that defines the VM; qemu:///system for root, else qemu:///session',
-    env: 'LIBVIRT_DEFAULT_URI',
-    helpValue: 'URI',
-    helpGroup,
-  }),
 };
 
-export const ESTABLISHED_DOMAIN_FLAGS = ['adjust-config', 'define', 'name', 'config-file', 'uri'];
+export const ESTABLISHED_DOMAIN_FLAGS = ['adjust-config', 'define', 'name', 'config-file'];
 
 /** The values of those options. */
 export interface DomainFlags {

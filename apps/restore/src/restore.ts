@@ -1,17 +1,17 @@
 import { basename, resolve } from 'node:path';
 import { openBackupSource } from '@virtnbd/backup-set';
-import { ExitCode, type Session, UsageError } from '@virtnbd/cli-kit';
+import { ExitCode, type RemoteFlags, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
-import { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { isImageFormat, type RestoreRequest, runRestore } from '@virtnbd/restore-engine';
 import { confirmOverwrite } from './confirm.ts';
 import { type DiskTarget, diskTargets } from './disk-targets.ts';
 import { type DomainFlags, domainRequest } from './domain-flags.ts';
+import { openTarget } from './open-target.ts';
 import { presenter, tellEstimate, tellResult } from './present.ts';
 import { printJson } from './print-json.ts';
 
 /** The values of the command's flags. */
-export interface RestoreFlags extends DomainFlags {
+export interface RestoreFlags extends RemoteFlags, DomainFlags {
   /** A folder, or zips. */
   readonly input: string;
   readonly output: string | undefined;
@@ -30,7 +30,6 @@ export interface RestoreFlags extends DomainFlags {
   readonly onto: readonly string[] | undefined;
   readonly yes: boolean;
   readonly socketfile: string | undefined;
-  readonly uri: string | undefined;
   readonly logfile: string;
 }
 
@@ -38,23 +37,25 @@ export interface RestoreFlags extends DomainFlags {
 export async function restore(flags: RestoreFlags, session: Session): Promise<ExitCode> {
   const { log, signal } = session;
   const host = new LocalHost();
+  const { output } = flags;
+  if (output === undefined) throw new UsageError('-o/--output names the folder for the images: give it');
   const devices = diskTargets('--to-device', flags['to-device']);
   const onto = diskTargets('--onto', flags.onto);
   const wanted = requestOf(flags, devices, onto);
   await using source = await openBackupSource(host, flags.input, process.cwd());
   await log.attachFile(host.files, flags.logfile);
   const domain = domainRequest(flags, log);
-  const request = { ...wanted, folder: source.folder, domain };
-  await using libvirt = domain.define === true ? await connect(flags.uri) : null;
+  await using target = await openTarget({ ...flags, output }, host, { define: domain.define === true, log, signal });
+  const request = { ...wanted, folder: source.folder, target: target.folder, domain };
   if (!flags['dry-run']) await confirmOverwrite([...devices, ...onto], { yes: flags.yes, signal });
   const since = performance.now();
   const socket = flags.socketfile === undefined ? {} : { socketFile: resolve(flags.socketfile) };
   const result = await runRestore(request, {
     host: source.host,
-    targetHost: host,
-    signal,
+    targetHost: target.host,
+    signal: AbortSignal.any([signal, target.lost]),
     onEvent: presenter(session),
-    ...(libvirt !== null && { libvirt }),
+    ...(target.libvirt !== null && { libvirt: target.libvirt }),
     ...socket,
   });
   if (flags.json) await printJson({ schema: 'virtnbd-restore', version: 1, ...result });
@@ -64,23 +65,17 @@ export async function restore(flags: RestoreFlags, session: Session): Promise<Ex
   return damaged ? ExitCode.SALVAGED : ExitCode.DONE;
 }
 
-function connect(uri: string | undefined): Promise<LibvirtConnection> {
-  return LibvirtConnection.open(uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session'));
-}
-
 function requestOf(
   flags: RestoreFlags,
   devices: readonly DiskTarget[],
   onto: readonly DiskTarget[],
-): Omit<RestoreRequest, 'folder'> {
-  const { output, format, sequence, disk } = flags;
-  if (output === undefined) throw new UsageError('-o/--output names the folder for the images: give it');
+): Omit<RestoreRequest, 'folder' | 'target'> {
+  const { format, sequence, disk } = flags;
   if (format !== undefined && !isImageFormat(format))
     throw new UsageError(`--format ${format}: no image of that format can be made`);
   if (sequence !== undefined && (flags.until !== 'latest' || flags.salvage))
     throw new UsageError('--sequence names the files itself: leave out --until and --salvage');
   return {
-    target: resolve(output),
     point: flags.until,
     devices: new Map(devices.map((each) => [each.disk, each.path])),
     onto: new Map(onto.map((each) => [each.disk, each.path])),

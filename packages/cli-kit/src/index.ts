@@ -9,7 +9,7 @@ export { normaliseArguments } from './normalise-arguments.ts';
 export { commonFlags, logfileFlag, quietFlag } from './parse-flags.ts';
 export { type PasswordSources, readPassword } from './password.ts';
 export { openProgress, type Progress, type ProgressOptions, type ProgressTask } from './progress.ts';
-export { establishedRemoteFlags, remoteFlags } from './remote-flags.ts';
+export { establishedRemoteFlags, hypervisorOptions, type RemoteFlags, remoteFlags } from './remote-flags.ts';
 export { runCommand } from './run-command.ts';
 export { type OutputStream, Screen } from './screen.ts';
 export { installSignalHandlers, type SignalHandlers, type SignalOptions } from './signals.ts';

@@ -1,4 +1,6 @@
+import { resolve } from 'node:path';
 import { Flags } from '@oclif/core';
+import type { HypervisorOptions } from '@virtnbd/hypervisor';
 
 const remote = { helpGroup: 'REMOTE' } as const;
 
@@ -62,3 +64,47 @@ export const remoteFlags = {
 export const establishedRemoteFlags: readonly string[] = [
   ...['uri', 'user', 'password', 'ssh-user', 'ssh-port', 'ssh-private-key', 'nbd-ip', 'nbd-port', 'tls', 'tls-cert'],
 ];
+
+/** The values of those flags. */
+export interface RemoteFlags {
+  readonly uri: string | undefined;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly 'password-file': string | undefined;
+  readonly 'ssh-user': string | undefined;
+  readonly 'ssh-port': number | undefined;
+  readonly 'ssh-private-key': string | undefined;
+  readonly 'nbd-ip': string | undefined;
+  readonly 'nbd-port': number | undefined;
+  readonly tls: boolean;
+  readonly 'tls-cert': string;
+  readonly 'tls-hostname': string | undefined;
+}
+
+/** What they say of the hypervisor. @param password see `readPassword` */
+export function hypervisorOptions(flags: RemoteFlags, password: string | undefined): HypervisorOptions {
+  const key = flags['ssh-private-key'];
+  return {
+    uri: flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session'),
+    ...some('user', flags.user),
+    ...some('password', password),
+    ssh: {
+      ...some('user', flags['ssh-user']),
+      ...some('port', flags['ssh-port']),
+      ...some('privateKey', key === undefined ? undefined : resolve(key)),
+    },
+    transfer: {
+      tls: flags.tls,
+      certificates: resolve(flags['tls-cert']),
+      ...some('address', flags['nbd-ip']),
+      ...some('port', flags['nbd-port']),
+      ...some('tlsHostname', flags['tls-hostname']),
+    },
+  };
+}
+
+function some<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  const entry: Partial<Record<K, V>> = {};
+  if (value !== undefined) entry[key] = value;
+  return entry;
+}

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findLeftovers, requires, type SshServer, startSshServer, waitFor } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { run, start } from '../src/commands.ts';
+import { run, start, succeed } from '../src/commands.ts';
+import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
@@ -84,6 +85,27 @@ describe.skipIf(skip)('a hypervisor behind ssh', () => {
     await fresh.backup('full', 'virtnbdbackup.0');
     await fresh.expectAllPointsExact();
     expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder] })).toEqual([]);
+  });
+
+  test('what was backed up from one host is restored to another one, and defined there', async () => {
+    await using elsewhere = await startSshServer();
+    await using fresh = await Scenario.copyOf(scenario);
+    fresh.connectThrough(server);
+    await fresh.vm.write('vda', 0, 2 * MIB, 0x55);
+    await fresh.backup('copy', 'copy');
+    fresh.connectThrough(elsewhere);
+    const target = join(fresh.libvirt.workFolder, `restored on [another] 'host'`);
+    const uri = `${fresh.env.LIBVIRT_DEFAULT_URI}&no_tty=1`;
+    const args = ['-U', uri, '-i', fresh.folder, '-o', target, '-n', '-D', '-N', 'restored'];
+    const { stderr } = await succeed('virtnbdrestore', args, fresh.env);
+    expect(stderr).toContain('images are made on');
+    for (const disk of ['vda', 'vdb']) {
+      const image = join(target, fresh.imageName(disk));
+      expect(await difference(image, fresh.reference('copy', disk))).toBeNull();
+    }
+    expect(await fresh.libvirt.virsh('domblklist', 'restored')).toContain(target);
+    await fresh.libvirt.virsh('undefine', 'restored');
+    expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder, target] })).toEqual([]);
   });
 
   test('ssh options for a libvirt on this host are refused', async () => {
