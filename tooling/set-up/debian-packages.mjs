@@ -43,6 +43,7 @@ export const counterparts = [
   { program: 'ssh', debian: 'openssh-client' },
   { program: 'nc', debian: 'netcat-openbsd' },
   { program: 'saslpasswd2', debian: 'sasl2-bin' },
+  { file: 'sasl2/libdigestmd5.so', debian: 'libsasl2-modules' },
 ];
 
 /** Not node_modules/.bin, which npm puts first: commands of ours have the names of the established ones. */

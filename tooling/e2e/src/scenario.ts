@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { decodeManifest, type Manifest } from '@virtnbd/backup-set';
 import {
+  type DaemonOptions,
   type DiskOperation,
   type DiskSpec,
   type Random,
@@ -58,10 +59,10 @@ export class Scenario implements AsyncDisposable {
   /** Starts a libvirt of its own and a paused VM with these disks. */
   static async start(
     disks: readonly DiskSpec[] = [{ target: 'vda' }],
-    { name, folder }: { name?: string; folder?: string } = {},
+    { name, folder, daemon }: { name?: string; folder?: string; daemon?: DaemonOptions } = {},
   ): Promise<Scenario> {
     const work = await tempFolder();
-    const libvirt = await TestLibvirt.start();
+    const libvirt = await TestLibvirt.start(daemon);
     try {
       const vm = await libvirt.createVm({ disks, ...(name !== undefined && { name }) });
       return new Scenario(libvirt, vm, work, folder);
@@ -79,6 +80,11 @@ export class Scenario implements AsyncDisposable {
 
   get env(): NodeJS.ProcessEnv {
     return { LIBVIRT_DEFAULT_URI: this.libvirt.uri, HOME: this.work.path, ...this.#remote };
+  }
+
+  /** From now on the commands are given this URI. */
+  connectBy(uri: string): void {
+    this.#remote = { LIBVIRT_DEFAULT_URI: uri };
   }
 
   /** From now on the commands reach the libvirt through this ssh server. */

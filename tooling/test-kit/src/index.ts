@@ -7,6 +7,7 @@ export { cachedGuest, type GuestFiles } from './guest/guest.ts';
 export { daemonIdentity, giveToDaemon, type Identity } from './identity.ts';
 export { findLeftovers, type LeftoverOptions } from './leftovers.ts';
 export type { Bitmap } from './libvirt/bitmaps.ts';
+export type { DaemonOptions } from './libvirt/daemon-options.ts';
 export type { DiskOperation } from './libvirt/disk-writer.ts';
 export type { DiskBus, Firmware } from './libvirt/domain-xml.ts';
 export type { GuestAgent, GuestResult } from './libvirt/guest-agent.ts';

@@ -46,6 +46,8 @@ const COUNTERPARTS = {
   sfdisk: programs('fdisk', 'sfdisk'),
   debugfs: programs('e2fsprogs', 'debugfs'),
   certtool: programs('gnutls-bin', 'certtool'),
+  sasl: programs('sasl2-bin libsasl2-modules', 'saslpasswd2'),
+  nc: programs('netcat-openbsd', 'nc'),
   sshd: programs('openssh-server openssh-sftp-server openssh-client', 'sshd', 'ssh', 'ssh-keygen'),
   guestmount: programs('guestmount', 'guestmount'),
   guestfish: programs('guestfish', 'guestfish', 'supermin', 'mke2fs'),

@@ -67,5 +67,7 @@ export function authentication(credentials: Credentials): Authentication {
 
 function answerTo(question: number, credentials: Credentials): string | undefined {
   if (question === PASSPHRASE || question === NOECHOPROMPT) return credentials.password;
+  // Whom to act as, for SASL: the one who logs in, unless told. An authentication file rarely says it.
+  if (question === USERNAME) return credentials.user ?? '';
   return credentials.user;
 }

@@ -8,6 +8,7 @@ import { daemonIdentity, giveToDaemon } from '../identity.ts';
 import { findProgram, run, searchPath, signalIfRunning } from '../programs.ts';
 import { waitFor } from '../wait-for.ts';
 import { loadCapabilities, saveCapabilities } from './capabilities-cache.ts';
+import { type DaemonOptions, prepareOptions } from './daemon-options.ts';
 
 /** The daemon ends itself when it has had no VM and no client for this long. */
 const IDLE_SECONDS = 60;
@@ -21,11 +22,14 @@ export const LIBVIRT_PACKAGES = 'libvirt-daemon libvirt-daemon-driver-qemu libvi
 export class Daemon {
   readonly folder: string;
   readonly socket: string;
+  private readonly options: DaemonOptions;
+  private extra: { args: string[]; environment: Record<string, string> } = { args: [], environment: {} };
   private pid = 0;
   private ended: Promise<void> = Promise.resolve();
 
-  constructor(folder: string) {
+  constructor(folder: string, options: DaemonOptions = {}) {
     this.folder = folder;
+    this.options = options;
     this.socket = join(folder, 'r/libvirt/libvirt-sock');
   }
 
@@ -56,8 +60,12 @@ export class Daemon {
       await giveToDaemon(path);
     }
     const qemuConf = join(this.folder, 'c/libvirt/qemu.conf');
-    await writeFile(qemuConf, 'stdio_handler = "file"\nsecurity_driver = "none"\n', { mode: 0o644 });
+    const { backupCertificates } = this.options;
+    const tls = backupCertificates === undefined ? [] : [`backup_tls_x509_cert_dir = "${backupCertificates}"`];
+    const lines = ['stdio_handler = "file"', 'security_driver = "none"', ...tls, ''];
+    await writeFile(qemuConf, lines.join('\n'), { mode: 0o644 });
     await giveToDaemon(qemuConf);
+    this.extra = await prepareOptions(this.folder, this.options);
     await loadCapabilities(join(this.folder, 'k'));
   }
 
@@ -70,13 +78,13 @@ export class Daemon {
       );
     }
     const { uid, gid, dropped } = daemonIdentity();
-    const command = [libvirtd, '--timeout', String(IDLE_SECONDS)];
+    const command = [libvirtd, '--timeout', String(IDLE_SECONDS), ...this.extra.args];
     const drop = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--inh-caps=-all'];
     const [program = libvirtd, ...args] = dropped ? [...drop, ...command] : command;
     const log = openSync(join(this.folder, 'libvirtd.log'), 'a', 0o644);
     const child = spawn(program, args, {
       stdio: ['ignore', log, log],
-      env: this.environment,
+      env: { ...this.environment, ...this.extra.environment },
       cwd: this.folder,
       detached: true,
     });

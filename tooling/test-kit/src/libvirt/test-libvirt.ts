@@ -6,6 +6,7 @@ import { isRunning, type RunOptions, run, signalIfRunning } from '../programs.ts
 import { type TempFolder, tempFolder } from '../temp-folder.ts';
 import { waitFor } from '../wait-for.ts';
 import { Daemon, startWatchdog } from './daemon.ts';
+import type { DaemonOptions } from './daemon-options.ts';
 import { disksOf, identityOf } from './live-disks.ts';
 import { TestVm } from './test-vm.ts';
 import { VirshSession } from './virsh-session.ts';
@@ -42,10 +43,10 @@ export class TestLibvirt implements AsyncDisposable {
     this.session = new VirshSession(daemon.uri, daemon.environment);
   }
 
-  static async start(): Promise<TestLibvirt> {
+  static async start(options: DaemonOptions = {}): Promise<TestLibvirt> {
     const home = await tempFolder();
     const endWatchdog = await startWatchdog(home.path);
-    const daemon = new Daemon(home.path);
+    const daemon = new Daemon(home.path, options);
     const libvirt = new TestLibvirt(home, daemon, endWatchdog);
     try {
       await daemon.prepare();

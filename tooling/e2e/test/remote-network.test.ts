@@ -1,0 +1,159 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Certificates,
+  findLeftovers,
+  freePort,
+  giveToDaemon,
+  makeCertificates,
+  requires,
+  SERVER_NAME,
+} from '@virtnbd/test-kit';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { run, start } from '../src/commands.ts';
+import { Scenario } from '../src/scenario.ts';
+
+const MIB = 1 << 20;
+const SASL = { user: 'alice', password: 'o, so "geheim" & more' };
+
+/** Whether any process, the kit's own apart, shows the text among its arguments or its environment. */
+async function shownByAProcess(text: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+    for (const file of ['cmdline', 'environ']) {
+      const content = await readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
+      if (content.includes(text)) found.push(`${pid} ${file}: ${content.replaceAll('\0', ' ').slice(0, 200)}`);
+    }
+  }
+  return found;
+}
+
+describe.skipIf(requires('sasl', 'certtool').skip)('a libvirt that is reached by its own port', () => {
+  let certificates: Certificates;
+  let scenario: Scenario;
+  let nbdPort: number;
+  beforeAll(async () => {
+    certificates = await makeCertificates();
+    for (const name of await readdir(certificates.folder)) await giveToDaemon(join(certificates.folder, name));
+    const port = await freePort();
+    nbdPort = await freePort();
+    const daemon = { tcp: { port, sasl: SASL }, backupCertificates: certificates.folder };
+    scenario = await Scenario.start([{ target: 'vda' }], { daemon });
+    scenario.connectBy(`qemu+tcp://127.0.0.1:${port}/session`);
+  });
+  afterAll(async () => {
+    await scenario?.[Symbol.asyncDispose]();
+    await certificates?.[Symbol.asyncDispose]();
+  });
+
+  /** A folder of its own for this VM, reached in the same way. */
+  async function fresh(): Promise<Scenario> {
+    const copy = await Scenario.copyOf(scenario);
+    copy.connectBy(scenario.env.LIBVIRT_DEFAULT_URI ?? '');
+    return copy;
+  }
+  const login = async ({ work }: Scenario, password = SASL.password): Promise<string[]> => {
+    const file = join(work.path, 'password');
+    await writeFile(file, `${password}\n`, { mode: 0o600 });
+    return ['--user', SASL.user, '--password-file', file, '--nbd-port', String(nbdPort)];
+  };
+
+  test('user and password open it, full and increment come over TCP, and no process shows the password', async () => {
+    await using own = await fresh();
+    await own.vm.write('vda', 0, 2 * MIB, 0x11);
+    await own.keepReference('virtnbdbackup.0');
+    const command = start('virtnbdbackup', [...own.backupArgs('full', ...(await login(own))), '-v'], own.env);
+    const shown: string[] = [];
+    let ended = false;
+    void command.ended.then(() => {
+      ended = true;
+    });
+    while (!ended) shown.push(...(await shownByAProcess(SASL.password)));
+    const { code, stderr } = await command.ended;
+    expect([code, stderr, shown]).toEqual([0, expect.not.stringContaining(SASL.password), []]);
+    await own.vm.write('vda', MIB, MIB, 0x22);
+    await own.backup('inc', 'virtnbdbackup.1', ...(await login(own)));
+    await own.expectAllPointsExact();
+    expect(await findLeftovers(own.libvirt, { folders: [own.folder] })).toEqual([]);
+  });
+
+  test('an authentication file opens it, too, and a password on the command line is shown in no log', async () => {
+    await using own = await fresh();
+    const file = join(own.work.path, 'auth.conf');
+    const lines = [
+      '[credentials-test]',
+      `authname=${SASL.user}`,
+      `password=${SASL.password}`,
+      '',
+      '[auth-libvirt-127.0.0.1]',
+      'credentials=test',
+      '',
+    ];
+    await writeFile(file, lines.join('\n'), { mode: 0o600 });
+    const uri = `${own.env.LIBVIRT_DEFAULT_URI}?authfile=${file}`;
+    await own.backup('copy', 'copy', '-U', uri, '--nbd-port', String(nbdPort));
+    await using other = await fresh();
+    const given = await other.backup(
+      'copy',
+      'copy',
+      '--user',
+      SASL.user,
+      '--password',
+      SASL.password,
+      '-v',
+      '--nbd-port',
+      String(nbdPort),
+    );
+    const logs = (await readdir(other.folder)).filter((name) => name.endsWith('.log'));
+    const texts = await Promise.all(logs.map((name) => readFile(join(other.folder, name), 'utf8')));
+    for (const text of [given.stderr, ...texts]) expect(text).not.toContain(SASL.password);
+    expect(given.stderr).toContain('visible in the list of processes');
+  });
+
+  test('a wrong password and none are refused with what to do, and nothing is made', async () => {
+    await using own = await fresh();
+    const wrong = await own.tryBackup('copy', ...(await login(own, 'wrong')));
+    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('Give a user and password')]);
+    const none = await own.tryBackup('copy');
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('Give a user and password')]);
+    expect(await readdir(own.folder).catch(() => [])).toEqual([]);
+  });
+
+  test('with --tls the blocks come encrypted and the server is verified: another name and another authority are refused', async () => {
+    await using own = await fresh();
+    const tls = [...(await login(own)), '--tls', '--tls-cert', certificates.folder];
+    await own.backup('copy', 'copy', ...tls);
+    await own.expectAllPointsExact();
+    await using named = await fresh();
+    await named.backup('copy', 'copy', ...tls, '--tls-hostname', SERVER_NAME);
+    await using strangers = await makeCertificates();
+    await using refused = await fresh();
+    for (const [args, hint] of [
+      [[...tls, '--tls-hostname', 'other.example.org'], 'TLS with the NBD server failed'],
+      [[...(await login(refused)), '--tls', '--tls-cert', strangers.folder], 'TLS with the NBD server failed'],
+      [[...(await login(refused)), '--tls', '--tls-cert', refused.work.path], 'ca-cert.pem is missing'],
+    ] as const) {
+      const { code, stderr } = await refused.tryBackup('full', ...args);
+      expect([code, stderr]).toEqual([1, expect.stringContaining(hint)]);
+      expect([await refused.vm.jobActive(), await refused.vm.checkpoints()]).toEqual([
+        false,
+        expect.not.arrayContaining(['virtnbdbackup.9']),
+      ]);
+    }
+    expect(await findLeftovers(refused.libvirt, { folders: [refused.folder] })).toEqual([]);
+  });
+
+  test('a VM that is off is refused with the reason', async () => {
+    await using own = await fresh();
+    await own.vm.destroy();
+    const { code, stderr } = await own.tryBackup('copy', ...(await login(own)));
+    expect([code, stderr]).toEqual([1, expect.stringContaining("only libvirt's daemon is reached, not the images")]);
+    const restored = await run(
+      'virtnbdrestore',
+      ['-U', own.env.LIBVIRT_DEFAULT_URI ?? '', '-D', '-i', own.folder, '-o', '/x'],
+      own.env,
+    );
+    expect(restored.code).not.toBe(0);
+    await own.vm.start();
+  });
+});
