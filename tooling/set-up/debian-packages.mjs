@@ -42,6 +42,7 @@ export const counterparts = [
   { program: 'sshd', debian: 'openssh-server' },
   { program: 'ssh', debian: 'openssh-client' },
   { program: 'nc', debian: 'netcat-openbsd' },
+  { program: 'ip', debian: 'iproute2' },
   { program: 'saslpasswd2', debian: 'sasl2-bin' },
   { file: 'sasl2/libdigestmd5.so', debian: 'libsasl2-modules' },
 ];

@@ -2,7 +2,7 @@ import { BackupSet } from '@virtnbd/backup-set';
 import { ExitCode, type ProgressTask, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { jsonText } from '@virtnbd/inspect-engine';
-import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { LibvirtConnection, parseLibvirtUri } from '@virtnbd/libvirt-ops';
 import { type BootContext, type BootEvent, BootedVm, type BootRequest, checkBoot } from '@virtnbd/recovery-engine';
 import { Output } from './output.ts';
 import { serveListener } from './serve-events.ts';
@@ -85,8 +85,7 @@ function requestOf(flags: BootFlags, set: BackupSet): BootRequest {
 
 /** Whether a URI of libvirt names another host. */
 function isRemote(uri: string): boolean {
-  const [scheme = '', rest = ''] = uri.split('://', 2);
-  return /\+(?!unix$)/.test(scheme) || !rest.startsWith('/');
+  return parseLibvirtUri(uri).transport !== 'local';
 }
 
 function presenter(session: Session): (event: BootEvent) => void {

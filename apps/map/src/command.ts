@@ -57,7 +57,12 @@ export default class MapDisks extends BaseCommand<typeof MapDisks> {
       helpValue: 'FULL,INC,…',
       helpGroup: 'WHAT',
     }),
-    input: Flags.string({ char: 'i', description: 'the backup folder', helpValue: 'DIR', helpGroup: 'WHAT' }),
+    input: Flags.string({
+      char: 'i',
+      description: 'the backup folder, or zips: a.zip,b.zip',
+      helpValue: 'DIR',
+      helpGroup: 'WHAT',
+    }),
     disk: Flags.string({ description: 'only this disk', helpValue: 'vda', helpGroup: 'WHAT' }),
     until: Flags.string({
       char: 'u',

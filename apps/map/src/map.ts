@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { openBackupSource } from '@virtnbd/backup-set';
 import { formatBytes, type Session } from '@virtnbd/cli-kit';
 import { type HostFiles, LocalHost } from '@virtnbd/host';
 import { hasNbdDevices, Mapping, type MapRequest } from '@virtnbd/recovery-engine';
@@ -15,10 +16,15 @@ export async function map(flags: MapFlags, session: Session): Promise<void> {
   const request = requestOf(flags, { root, nbdDevices: await hasNbdDevices(host), runtimeFolder });
   await log.attachFile(host.files, resolve(flags.logfile));
   const tls = flags.tls ? await readCertificates(host.files, flags['tls-cert']) : undefined;
+  // A folder, or zips that are read in place.
+  const { input } = flags;
+  await using source = input === undefined ? null : await openBackupSource(host, input, process.cwd());
+  const ofFolder = request.disks.kind === 'folder' && source !== null;
+  const disks = ofFolder ? { ...request.disks, folder: source.folder } : request.disks;
   const mapping = await Mapping.start(
-    { ...request, tls },
+    { ...request, disks, tls },
     {
-      host,
+      host: source?.host ?? host,
       root,
       signal,
       onEvent: presenter(log),

@@ -20,6 +20,7 @@ export { commandLine, findProgram, isRunning, type RunOptions, type RunResult, r
 export { Random, seedFromEnvironment, withSeed } from './random.ts';
 export { nbdUri, referenceOfImage, referenceOfImage as referenceOffline, referenceViaNbd } from './reference.ts';
 export { type CounterpartName, type Requirement, requires } from './requires.ts';
+export { type SecondHost, startSecondHost } from './second-host.ts';
 export { freePort, type SshServer, type SshServerOptions, startSshServer } from './ssh-server.ts';
 export { type TempFolder, tempFolder } from './temp-folder.ts';
 export { waitFor } from './wait-for.ts';

@@ -47,6 +47,7 @@ const COUNTERPARTS = {
   debugfs: programs('e2fsprogs', 'debugfs'),
   certtool: programs('gnutls-bin', 'certtool'),
   sasl: programs('sasl2-bin libsasl2-modules', 'saslpasswd2'),
+  ip: programs('iproute2', 'ip'),
   nc: programs('netcat-openbsd', 'nc'),
   sshd: programs('openssh-server openssh-sftp-server openssh-client', 'sshd', 'ssh', 'ssh-keygen'),
   guestmount: programs('guestmount', 'guestmount'),

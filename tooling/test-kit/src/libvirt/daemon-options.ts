@@ -5,6 +5,8 @@ import { run } from '../programs.ts';
 
 /** What a test's libvirt does besides answering on its unix socket. */
 export interface DaemonOptions {
+  /** Words before its command line: to run it, and its VMs, in another network namespace. */
+  readonly within?: readonly string[];
   /** Listens on TCP at 127.0.0.1. */
   readonly tcp?: {
     readonly port: number;

@@ -80,7 +80,8 @@ export class Daemon {
     const { uid, gid, dropped } = daemonIdentity();
     const command = [libvirtd, '--timeout', String(IDLE_SECONDS), ...this.extra.args];
     const drop = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--inh-caps=-all'];
-    const [program = libvirtd, ...args] = dropped ? [...drop, ...command] : command;
+    const { within = [] } = this.options;
+    const [program = libvirtd, ...args] = [...within, ...(dropped ? drop : []), ...command];
     const log = openSync(join(this.folder, 'libvirtd.log'), 'a', 0o644);
     const child = spawn(program, args, {
       stdio: ['ignore', log, log],
