@@ -25,7 +25,7 @@ import { waitForSocket } from './wait-for-socket.ts';
  */
 export class LocalHost implements Host {
   readonly files: HostFiles = new LocalFiles();
-  readonly name = '';
+  readonly name: string = '';
 
   async run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramOutput> {
     return await runProgram(program, args, options);

@@ -12,8 +12,16 @@ const KEPT: ReadonlySet<string> = new Set([
   'ACCESS_DENIED',
 ]);
 
+/** Without the program that we gave libvirt in ssh's place: it is gone when the user tries the URI. */
+function shown(uri: string): string {
+  return uri.replace(/([?&])command=[^&]*virtnbd-ssh[^&]*(&|$)/, (_all, before, after) =>
+    after === '&' ? before : '',
+  );
+}
+
 /** What libvirt says when opening fails, with what to look at. */
-export function connectError(uri: string, error: unknown): unknown {
+export function connectError(realUri: string, error: unknown): unknown {
+  const uri = shown(realUri);
   if (!(error instanceof LibvirtError)) return error;
   if (error.libvirtCode === undefined) return error;
   const code = KEPT.has(error.code) && error.code !== OwnErrorCode.invalidArgument ? error.code : OwnErrorCode.connect;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,9 @@ import { requireHostName, type SshTarget, sshOptions } from './ssh-target.ts';
 /** A control socket's path is short: ssh adds 17 characters to it for a moment, and 107 is all that fits. */
 const LONGEST_FOLDER = 80;
 const CONNECT_MS = 60_000;
+/** Beginning of the names of private folders; the process id follows. */
+const FOLDER = 'virtnbd-ssh.';
+const SWEPT_AFTER_MS = 3_600_000;
 /** Milliseconds in which ssh has noticed that the other side has ended the connection. */
 const NOTICED_MS = 2_000;
 
@@ -47,7 +50,8 @@ export class SshConnection implements AsyncDisposable {
     const { signal } = options;
     requireHostName(target.host);
     const parent = Buffer.byteLength(tmpdir()) > LONGEST_FOLDER - 20 ? '/tmp' : tmpdir();
-    const folder = await mkdtemp(join(parent, 'virtnbd-ssh.'));
+    await sweep(parent);
+    const folder = await mkdtemp(join(parent, `${FOLDER}${process.pid}.`));
     try {
       const control = join(folder, 'c');
       const args = [...sshOptions(target), '-o', 'ControlMaster=yes', '-S', control, '-N', '--', target.host];
@@ -157,6 +161,22 @@ export class SshConnection implements AsyncDisposable {
   #spawn(args: readonly string[]): ChildProcess {
     // A process group of its own: Ctrl-C on the terminal reaches us alone.
     return spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  }
+}
+
+/**
+ * Removes folders of processes that were killed. Not at once: who outlives such a process, to thaw a guest, still uses its
+ * `proxyCommand`.
+ */
+async function sweep(parent: string): Promise<void> {
+  for (const name of await readdir(parent).catch(() => [])) {
+    const pid = name.startsWith(FOLDER) ? Number(name.slice(FOLDER.length).split('.')[0]) : Number.NaN;
+    if (!Number.isSafeInteger(pid)) continue;
+    const path = join(parent, name);
+    const [stats, alive] = await Promise.all([lstat(path).catch(() => null), lstat(`/proc/${pid}`).catch(() => null)]);
+    const ours = stats?.isDirectory() === true && stats.uid === process.getuid?.();
+    if (!ours || alive !== null || Date.now() - stats.mtimeMs < SWEPT_AFTER_MS) continue;
+    await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
