@@ -11,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { linesOf } from '@virtnbd/host';
-import { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { LibvirtConnection, withoutUriParameter } from '@virtnbd/libvirt-ops';
 import { AGENT_TIMEOUT_S } from './agent-timeout.ts';
 import type { WatchOrder } from './watch-order.ts';
 
@@ -28,6 +28,7 @@ class ThawWatchdog {
   #thawing: Promise<void> | undefined;
   #owed = false;
   #connectedAt = 0;
+  #attempts = 0;
 
   private constructor(order: WatchOrder, connection: LibvirtConnection) {
     this.#order = order;
@@ -77,11 +78,21 @@ class ThawWatchdog {
     return performance.now() - this.#connectedAt > DAEMON_PATIENCE_MS;
   }
 
+  /**
+   * Over ssh the run names a program in ssh's place, which shares the run's connection and goes with it: in turns the URI is
+   * tried without it, as ssh itself is set up.
+   */
+  #connectAgain(): Promise<LibvirtConnection> {
+    this.#attempts += 1;
+    const { uri } = this.#order.address;
+    const tried = this.#attempts % 2 === 1 ? uri : withoutUriParameter(uri, 'command');
+    return LibvirtConnection.open(tried, connectOptions(this.#order));
+  }
+
   async #tryThaw(): Promise<boolean> {
     const { uuid } = this.#order;
     try {
-      if (this.#connection.lost.aborted)
-        this.#connection = await LibvirtConnection.open(this.#order.address.uri, connectOptions(this.#order));
+      if (this.#connection.lost.aborted) this.#connection = await this.#connectAgain();
       const { active } = await this.#connection.lookup(uuid);
       this.#connectedAt = performance.now();
       if (!active) return true;

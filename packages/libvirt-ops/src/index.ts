@@ -12,7 +12,13 @@ export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.t
 export type { Screenshot } from './calls/screen.ts';
 export { LibvirtConnection } from './connection.ts';
 export { LibvirtError, OwnErrorCode } from './errors.ts';
-export { type LibvirtTransport, type LibvirtUri, parseLibvirtUri, withUriParameters } from './libvirt-uri.ts';
+export {
+  type LibvirtTransport,
+  type LibvirtUri,
+  parseLibvirtUri,
+  withoutUriParameter,
+  withUriParameters,
+} from './libvirt-uri.ts';
 export type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 export { tpmStateFolder } from './tpm-state-folder.ts';
 export {

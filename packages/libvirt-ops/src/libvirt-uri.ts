@@ -59,6 +59,13 @@ export function parseLibvirtUri(uri: string): LibvirtUri {
   };
 }
 
+/** The same URI without this parameter. */
+export function withoutUriParameter(uri: string, name: string): string {
+  const [base = '', query = ''] = uri.split('?', 2);
+  const kept = query.split('&').filter((item) => item !== '' && item.split('=')[0] !== name);
+  return kept.length === 0 ? base : `${base}?${kept.join('&')}`;
+}
+
 /** The same URI with these parameters added, or set anew. */
 export function withUriParameters(uri: string, parameters: Readonly<Record<string, string>>): string {
   const [base = '', query = ''] = uri.split('?', 2);

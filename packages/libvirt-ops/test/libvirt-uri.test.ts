@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseLibvirtUri, withUriParameters } from '../src/index.ts';
+import { parseLibvirtUri, withoutUriParameter, withUriParameters } from '../src/index.ts';
 
 test.for([
   ['qemu:///system', 'local', null],
@@ -28,6 +28,12 @@ test('parameters are added and replaced', () => {
   expect(withUriParameters('qemu+ssh://h/system?command=a&no_tty=1', { command: '/b c' })).toBe(
     'qemu+ssh://h/system?no_tty=1&command=%2Fb%20c',
   );
+});
+
+test('a parameter is taken away', () => {
+  expect(withoutUriParameter('qemu+ssh://h/system?a=1&command=x&b=2', 'command')).toBe('qemu+ssh://h/system?a=1&b=2');
+  expect(withoutUriParameter('qemu+ssh://h/system?command=x', 'command')).toBe('qemu+ssh://h/system');
+  expect(withoutUriParameter('qemu:///system', 'command')).toBe('qemu:///system');
 });
 
 test('an alias or another text is refused', () => {
