@@ -64,6 +64,7 @@ export { type CheckpointDuty, type RecoverOptions, type Recovery, recover } from
 export { type SalvagedLayer, SalvageSession } from './salvage.ts';
 export { BackupSet } from './set.ts';
 export { readHeaderKeys } from './stream-header.ts';
-export { type CommitInput, SetTransaction, type TransactionOptions, type WrittenData } from './transaction.ts';
+export { SetTransaction } from './transaction.ts';
+export type { CommitInput, TransactionOptions, WrittenData } from './transaction-input.ts';
 export type { TransactionPlan } from './transaction-plan.ts';
 export { type BootVerdict, type PointVerdict, readVerdict, writeVerdict } from './verdict.ts';

@@ -1,6 +1,9 @@
+import { join } from 'node:path';
+import type { Host } from '@virtnbd/host';
 import type { StoredCheckpoint } from './checkpoint-files.ts';
 import { decodeManifest, encodeManifest, type Manifest } from './manifest.ts';
 import { manifestPoint } from './manifest-points.ts';
+import { stagedCheckpointName } from './names.ts';
 import type { RestorePoint } from './point.ts';
 
 /*
@@ -11,12 +14,20 @@ import type { RestorePoint } from './point.ts';
  *     </domaincheckpoint>
  *     <!-- virtnbd manifest {…} -->        JSON; each "-" is written \u002d, as XML allows no "--" there
  */
+const XML_LIMIT = 4 * 1024 * 1024;
 const NOTE = /<!-- virtnbd manifest (\{[\s\S]*?\}) -->\s*$/;
 
 /** The checkpoint's XML with the manifest of a point that lies elsewhere. */
-export function withManifest(xml: string, manifest: Manifest): string {
+function withManifest(xml: string, manifest: Manifest): string {
   const json = JSON.stringify(JSON.parse(Buffer.from(encodeManifest(manifest)).toString('utf8')));
   return `${xml.trimEnd()}\n<!-- virtnbd manifest ${json.replaceAll('-', '\\u002d')} -->\n`;
+}
+
+/** Adds the manifest to the XML that waits for the commit. */
+export async function addManifest(host: Host, folder: string, checkpoint: string, manifest: Manifest): Promise<void> {
+  const path = join(folder, stagedCheckpointName(checkpoint));
+  const xml = Buffer.from(await host.files.readSmall(path, XML_LIMIT)).toString('utf8');
+  await host.files.writeAtomic(path, withManifest(xml, manifest), { mode: 0o600 });
 }
 
 /** The points that went through a pipe, as the checkpoint folder tells of them; files that tell nothing are passed over. */

@@ -1,8 +1,9 @@
 import type { Host } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { type Intent, type JobTraces, newRunId } from './intent.ts';
-import type { DomainIdentity, Writer } from './manifest.ts';
+import type { DomainIdentity, Manifest, Writer } from './manifest.ts';
 import { assertSafeName, checkpointListName, type Level, PARTIAL_SUFFIX } from './names.ts';
+import type { Proof } from './proof.ts';
 import type { BackupSet } from './set.ts';
 
 /** What a run is about to make. */
@@ -65,4 +66,35 @@ export async function requireAbsent(host: Host, folder: string, names: readonly 
   if (file === undefined) return;
   const text = `${file} is in ${folder} already, and a backup never replaces a file. Use another folder, or move it away.`;
   throw new BackupSetError('EXISTS', text, { file });
+}
+
+/**
+ * The manifest of the point that a run has written.
+ *
+ * @throws BackupSetError `STATE` when the checkpoint that it was to make was not recorded
+ */
+export function manifestOf(
+  intent: Intent,
+  made: Pick<Manifest, 'writer' | 'disks' | 'files'> & { created: Date; proof: Proof | undefined },
+): Manifest {
+  const { point, level, domain, checkpoint, checkpointTime, parent, parentCheckpoint, adopted, run } = intent;
+  const { writer, created, disks, files, proof } = made;
+  if (checkpoint !== null && checkpointTime === null) {
+    throw new BackupSetError('STATE', `The checkpoint ${checkpoint} was not recorded.`, { point });
+  }
+  return {
+    point,
+    level,
+    created: created.toISOString(),
+    writer,
+    domain,
+    checkpoint: checkpoint === null ? null : { name: checkpoint, creationTime: checkpointTime ?? 0 },
+    parent,
+    parentCheckpoint,
+    disks,
+    files,
+    ...(adopted.length === 0 ? {} : { adopted }),
+    run,
+    ...(proof === undefined ? {} : { proof }),
+  };
 }

@@ -1,17 +1,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { ByteSink, Host, HostFile } from '@virtnbd/host';
-import type { ChunkChecksums } from '@virtnbd/stream-format';
+import type { Host, HostFile } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } from './intent.ts';
-import {
-  encodeManifest,
-  type FileRole,
-  type Manifest,
-  type ManifestDisk,
-  type ManifestFile,
-  type Writer,
-} from './manifest.ts';
+import { encodeManifest, type FileRole, type Manifest, type ManifestFile, type Writer } from './manifest.ts';
 import {
   assertSafeName,
   CHECKPOINT_FOLDER,
@@ -21,42 +13,13 @@ import {
   parseFileName,
   stagedCheckpointName,
 } from './names.ts';
-import { withManifest } from './piped-points.ts';
+import { addManifest } from './piped-points.ts';
 import { FolderOutput, type PointOutput } from './point-output.ts';
-import type { Proof } from './proof.ts';
 import { finishFiles, type Recovery, settleIntent } from './recover.ts';
 import { BackupSet } from './set.ts';
-import { requireAbsent, type TransactionPlan, toIntent, withPartial } from './transaction-plan.ts';
+import type { CommitInput, TransactionOptions, WrittenData } from './transaction-input.ts';
+import { manifestOf, requireAbsent, type TransactionPlan, toIntent, withPartial } from './transaction-plan.ts';
 import { ZipOutput } from './zip-output.ts';
-
-/** What is known of a data file once it is written. */
-export interface WrittenData {
-  kind: 'stream' | 'raw';
-  /** Bytes. */
-  size: number;
-  chunks: ChunkChecksums;
-  /** Of a stream file: it goes into `.chksum` for the established tool, too. */
-  adler32?: number;
-}
-
-export interface CommitInput {
-  /** When the point was taken. */
-  created: Date;
-  disks: readonly ManifestDisk[];
-  proof?: Proof;
-}
-
-export interface TransactionOptions {
-  /**
-   * Takes the point as a zip stream. The folder then keeps its lock, the intent and the checkpoints only: what an
-   * increment needs to go on. The files must come one after the other.
-   */
-  pipe?: ByteSink;
-  /** Ends a write that the pipe's reader does not take. */
-  signal?: AbortSignal;
-}
-
-const XML_LIMIT = 4 * 1024 * 1024;
 
 type State = 'open' | 'sealed' | 'committed' | 'ended';
 
@@ -220,10 +183,11 @@ export class SetTransaction {
    */
   async commit({ created, disks, proof }: CommitInput): Promise<Manifest> {
     this.#require('sealed');
-    const manifest = this.#toManifest(created, disks, proof);
+    const files = [...this.#entries.values()];
+    const manifest = manifestOf(this.#intent, { writer: this.#writer, created, disks, files, proof });
     const bytes = encodeManifest(manifest);
     const { checkpoint } = this.#intent;
-    if (!this.#output.inFolder && checkpoint !== null) await this.#addManifest(checkpoint, manifest);
+    if (!this.#output.inFolder && checkpoint !== null) await addManifest(this.#host, this.folder, checkpoint, manifest);
     await this.#output.commit(manifest, bytes);
     // No file of a piped point tells the next run that it is complete.
     if (!this.#output.inFolder) await this.#amend(() => ({ piped: 'delivered' }));
@@ -268,12 +232,6 @@ export class SetTransaction {
     await this.#output.writeSmall(name, Buffer.from(xml));
   }
 
-  async #addManifest(checkpoint: string, manifest: Manifest): Promise<void> {
-    const path = join(this.folder, stagedCheckpointName(checkpoint));
-    const xml = Buffer.from(await this.#host.files.readSmall(path, XML_LIMIT)).toString('utf8');
-    await this.#host.files.writeAtomic(path, withManifest(xml, manifest), { mode: 0o600 });
-  }
-
   /** Puts names into the intent that are not there yet. */
   async #announce(names: readonly string[]): Promise<void> {
     this.#require('open');
@@ -305,28 +263,6 @@ export class SetTransaction {
     if (this.#state === state) return;
     const text = `The transaction of ${this.#intent.point} is ${this.#state}, and this step needs it ${state}.`;
     throw new BackupSetError('STATE', text, { point: this.#intent.point });
-  }
-
-  #toManifest(created: Date, disks: readonly ManifestDisk[], proof: Proof | undefined): Manifest {
-    const { point, level, domain, checkpoint, checkpointTime, parent, parentCheckpoint, adopted } = this.#intent;
-    if (checkpoint !== null && checkpointTime === null) {
-      throw new BackupSetError('STATE', `The checkpoint ${checkpoint} was not recorded.`, { point });
-    }
-    return {
-      point,
-      level,
-      created: created.toISOString(),
-      writer: this.#writer,
-      domain,
-      checkpoint: checkpoint === null ? null : { name: checkpoint, creationTime: checkpointTime ?? 0 },
-      parent,
-      parentCheckpoint,
-      disks,
-      files: [...this.#entries.values()],
-      ...(adopted.length === 0 ? {} : { adopted }),
-      run: this.#intent.run,
-      ...(proof === undefined ? {} : { proof }),
-    };
   }
 }
 
