@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HostError, printable } from '../errors.ts';
-import type { DirectoryEntry, EntryKind, FileStat, HostFiles, OpenMode } from '../host.ts';
+import type { DirectoryEntry, FileStat, HostFiles, OpenMode } from '../host.ts';
 import { type SftpClient, SftpError } from './sftp-client.ts';
-import { type SftpAttributes, SftpFlag, SftpStatus, SftpType, SftpWriter } from './sftp-codec.ts';
-import { type Finding, sftpFailure } from './sftp-errors.ts';
+import { SftpFlag, SftpStatus, SftpType, SftpWriter } from './sftp-codec.ts';
+import type { Finding } from './sftp-errors.ts';
 import { SftpFile, type SftpSurroundings, syncHandle } from './sftp-file.ts';
+import { aboutTarget, kindOf, notFound, wrongKind } from './sftp-kinds.ts';
+import { SftpPaths, unlessAbsent } from './sftp-paths.ts';
 
 const { READ, WRITE, APPEND, CREAT, EXCL } = SftpFlag;
 const flagsOf: Readonly<Record<OpenMode, number>> = {
@@ -22,22 +24,24 @@ const COPY_PIECE = 1 << 20;
 /** The files of a host behind ssh, by SFTP version 3 with OpenSSH's extensions. */
 export class SftpFiles implements HostFiles {
   readonly #sftp: SftpClient;
+  readonly #paths: SftpPaths;
   readonly #around: SftpSurroundings;
 
   /** @param deviceSize what the protocol does not tell */
   constructor(sftp: SftpClient, deviceSize: (path: string) => Promise<number>) {
     this.#sftp = sftp;
-    this.#around = { deviceSize, whyNotWritten: (path) => this.#noSpace(path) };
+    this.#paths = new SftpPaths(sftp);
+    this.#around = { deviceSize, whyNotWritten: (path) => this.#paths.noSpace(path) };
   }
 
   async open(path: string, mode: OpenMode): Promise<SftpFile> {
     const doing = mode === 'create' ? 'cannot create' : mode === 'read' ? 'cannot open' : 'cannot open for writing';
     // Looked at before it is opened: a FIFO would wait for its other end.
-    const before = mode === 'create' ? null : await this.#attributes(path);
+    const before = mode === 'create' ? null : await this.#paths.attributes(path);
     const kind = before === null ? 'file' : kindOf(before.mode);
     const isCharacter = before !== null && (before.mode & 0o170000) === 0o020000;
     if (kind !== 'file' && kind !== 'block' && (mode === 'read' || !isCharacter)) throw wrongKind(doing, path);
-    return await this.#doing(
+    return await this.#paths.doing(
       doing,
       path,
       async () => {
@@ -49,13 +53,15 @@ export class SftpFiles implements HostFiles {
       },
       async () => {
         if (mode === 'claim') return 'BUSY';
-        return mode === 'create' && (await this.#exists(path)) ? 'EXISTS' : await this.#noSpace(dirname(path));
+        return mode === 'create' && (await this.#paths.exists(path))
+          ? 'EXISTS'
+          : await this.#paths.noSpace(dirname(path));
       },
     );
   }
 
   async readSmall(path: string, maxBytes: number): Promise<Uint8Array> {
-    const before = await this.#attributes(path);
+    const before = await this.#paths.attributes(path);
     if (before === null) throw notFound('cannot read', path);
     if (kindOf(before.mode) !== 'file') throw wrongKind('cannot read', path);
     await using file = await this.open(path, 'read');
@@ -89,7 +95,7 @@ export class SftpFiles implements HostFiles {
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
-    return await this.#doing('cannot list', path, async () => {
+    return await this.#paths.doing('cannot list', path, async () => {
       const handle = await this.#openFolder(path);
       const entries: DirectoryEntry[] = [];
       try {
@@ -112,7 +118,7 @@ export class SftpFiles implements HostFiles {
   }
 
   async stat(path: string): Promise<FileStat | null> {
-    const found = await this.#attributes(path);
+    const found = await this.#paths.attributes(path);
     if (found === null) return null;
     const { size, mode, modified, uid, gid } = found;
     return { kind: kindOf(mode), size, mode: mode & 0o7777, modified: modified * 1000, uid, gid };
@@ -121,15 +127,15 @@ export class SftpFiles implements HostFiles {
   async makeFolder(path: string, options: { mode?: number; recursive?: boolean } = {}): Promise<void> {
     const { mode = 0o700, recursive = false } = options;
     if (recursive) {
-      const found = await this.#attributes(path);
+      const found = await this.#paths.attributes(path);
       if (found !== null && kindOf(found.mode) === 'folder') return;
       if (found === null && dirname(path) !== path) await this.makeFolder(dirname(path), options);
     }
-    await this.#doing(
+    await this.#paths.doing(
       'cannot make the folder',
       path,
       () => this.#sftp.request(SftpType.MKDIR, new SftpWriter().bytes(path).permissions(mode)),
-      async () => ((await this.#exists(path)) ? 'EXISTS' : await this.#noSpace(dirname(path))),
+      async () => ((await this.#paths.exists(path)) ? 'EXISTS' : await this.#paths.noSpace(dirname(path))),
     );
   }
 
@@ -146,26 +152,26 @@ export class SftpFiles implements HostFiles {
     const doing = `cannot rename ${printable(from)} to`;
     if (options.replace === true) {
       names.bytes('posix-rename@openssh.com').bytes(from).bytes(to);
-      await this.#doing(doing, to, () => this.#sftp.request(SftpType.EXTENDED, names));
+      await this.#paths.doing(doing, to, () => this.#sftp.request(SftpType.EXTENDED, names));
       return;
     }
     // OpenSSH links the file to its new name and removes the old one: it never replaces.
     names.bytes(from).bytes(to);
-    const find = async (): Promise<Finding | null> => ((await this.#exists(to)) ? 'EXISTS' : null);
-    await this.#doing(doing, to, () => this.#sftp.request(SftpType.RENAME, names), find);
+    const find = async (): Promise<Finding | null> => ((await this.#paths.exists(to)) ? 'EXISTS' : null);
+    await this.#paths.doing(doing, to, () => this.#sftp.request(SftpType.RENAME, names), find);
   }
 
   async remove(path: string): Promise<void> {
-    await this.#doing(
+    await this.#paths.doing(
       'cannot remove',
       path,
-      () => this.#unlessAbsent(this.#sftp.request(SftpType.REMOVE, new SftpWriter().bytes(path))),
+      () => unlessAbsent(this.#sftp.request(SftpType.REMOVE, new SftpWriter().bytes(path))),
       async () => 'WRONG_KIND',
     );
   }
 
   async removeFolder(path: string, options: { recursive?: boolean } = {}): Promise<void> {
-    const found = await this.#linkAttributes(path);
+    const found = await this.#paths.linkAttributes(path);
     if (found === null) return;
     if (options.recursive === true) {
       if (kindOf(found.mode) !== 'folder') return await this.remove(path);
@@ -174,16 +180,16 @@ export class SftpFiles implements HostFiles {
         else await this.remove(join(path, name));
       }
     }
-    await this.#doing(
+    await this.#paths.doing(
       'cannot remove the folder',
       path,
-      () => this.#unlessAbsent(this.#sftp.request(SftpType.RMDIR, new SftpWriter().bytes(path))),
+      () => unlessAbsent(this.#sftp.request(SftpType.RMDIR, new SftpWriter().bytes(path))),
       async () => (kindOf(found.mode) === 'folder' ? 'NOT_EMPTY' : 'WRONG_KIND'),
     );
   }
 
   async syncFolder(path: string): Promise<void> {
-    await this.#doing('cannot sync the folder', path, async () => {
+    await this.#paths.doing('cannot sync the folder', path, async () => {
       const { body } = await this.#sftp.request(SftpType.OPEN, new SftpWriter().bytes(path).u32(READ).none());
       const handle = body.bytes();
       try {
@@ -196,19 +202,11 @@ export class SftpFiles implements HostFiles {
 
   async chmod(path: string, mode: number): Promise<void> {
     const request = new SftpWriter().bytes(path).permissions(mode);
-    await this.#doing('cannot change the mode of', path, () => this.#sftp.request(SftpType.SETSTAT, request));
+    await this.#paths.doing('cannot change the mode of', path, () => this.#sftp.request(SftpType.SETSTAT, request));
   }
 
   async freeSpace(path: string): Promise<number> {
-    return await this.#doing('cannot read the free space of', path, async () => {
-      const request = new SftpWriter().bytes('statvfs@openssh.com').bytes(path);
-      const { body } = await this.#sftp.request(SftpType.EXTENDED, request);
-      body.u64(); // f_bsize
-      const unit = body.u64(); // f_frsize
-      body.u64(); // f_blocks
-      body.u64(); // f_bfree
-      return unit * body.u64(); // f_bavail
-    });
+    return await this.#paths.freeSpace(path);
   }
 
   async copy(from: string, to: string, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
@@ -251,87 +249,8 @@ export class SftpFiles implements HostFiles {
     try {
       return (await this.#sftp.request(SftpType.OPENDIR, new SftpWriter().bytes(path))).body.bytes();
     } catch (error) {
-      const found = await this.#attributes(path);
+      const found = await this.#paths.attributes(path);
       throw found !== null && kindOf(found.mode) !== 'folder' ? wrongKind('cannot list', path) : error;
     }
   }
-
-  #attributes(path: string): Promise<SftpAttributes | null> {
-    return this.#lookAt(SftpType.STAT, path);
-  }
-
-  #linkAttributes(path: string): Promise<SftpAttributes | null> {
-    return this.#lookAt(SftpType.LSTAT, path);
-  }
-
-  async #lookAt(type: number, path: string): Promise<SftpAttributes | null> {
-    return await this.#doing('cannot look at', path, async () => {
-      try {
-        return (await this.#sftp.request(type, new SftpWriter().bytes(path))).body.attributes();
-      } catch (error) {
-        if (error instanceof SftpError && error.status === SftpStatus.NO_SUCH_FILE) return null;
-        throw error;
-      }
-    });
-  }
-
-  async #exists(path: string): Promise<boolean> {
-    return (await this.#linkAttributes(path)) !== null;
-  }
-
-  async #noSpace(path: string): Promise<Finding | null> {
-    return (await this.freeSpace(path)) === 0 ? 'NO_SPACE' : null;
-  }
-
-  async #unlessAbsent(removal: Promise<unknown>): Promise<void> {
-    await removal.catch((error: unknown) => {
-      if (!(error instanceof SftpError) || error.status !== SftpStatus.NO_SUCH_FILE) throw error;
-    });
-  }
-
-  async #doing<T>(
-    doing: string,
-    path: string,
-    work: () => Promise<T>,
-    find?: () => Promise<Finding | null>,
-  ): Promise<T> {
-    if (path.includes('\0'))
-      throw new HostError('BAD_NAME', `${doing} ${printable(path)}: the name holds a NUL byte`, { path });
-    try {
-      return await work();
-    } catch (error) {
-      throw await sftpFailure(error, doing, path, find);
-    }
-  }
-}
-
-/** The message is about the file that was asked for; nobody knows the temporary name. */
-function aboutTarget(error: unknown, temporary: string, path: string): unknown {
-  if (!(error instanceof HostError) || error.path !== temporary) return error;
-  const message = error.message.replaceAll(printable(temporary), printable(path));
-  return new HostError(error.code, message, { path, cause: error.cause });
-}
-
-function kindOf(mode: number): EntryKind {
-  switch (mode & 0o170000) {
-    case 0o100000:
-      return 'file';
-    case 0o040000:
-      return 'folder';
-    case 0o120000:
-      return 'link';
-    case 0o060000:
-      return 'block';
-    default:
-      return 'other';
-  }
-}
-
-function wrongKind(doing: string, path: string): HostError {
-  const text = `${doing} ${printable(path)}: a file or a block device is needed`;
-  return new HostError('WRONG_KIND', basename(path) === '' ? `${text}, not a folder` : text, { path });
-}
-
-function notFound(doing: string, path: string): HostError {
-  return new HostError('NOT_FOUND', `${doing} ${printable(path)}: no such file or folder; check the path`, { path });
 }
