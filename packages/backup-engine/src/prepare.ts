@@ -1,7 +1,7 @@
 import { BackupSet, type DomainIdentity, type RestorePoint } from '@virtnbd/backup-set';
 import { type CheckpointPlan, checkpointName, ownNumber } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
-import { type DomainDescription, type LibvirtConnection, parseDomain } from '@virtnbd/libvirt-ops';
+import { type DomainDescription, type LibvirtConnection, LibvirtError, parseDomain } from '@virtnbd/libvirt-ops';
 import { type AgentState, readAgentTimeout } from './agent-timeout.ts';
 import { planBeside } from './beside-plan.ts';
 import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
@@ -45,7 +45,7 @@ export async function prepare(
   request: BackupRequest,
   { lookOnly = false, tell, signal }: PrepareOptions,
 ): Promise<RunPlan> {
-  const domainXml = await libvirt.domainXml(domain.uuid);
+  const domainXml = await wholeXml(libvirt, domain, tell);
   const description = await parseDomain(domainXml);
   const allDisks = await resolveVolumes(libvirt, description.disks);
   const choice = chooseDisks(allDisks, request.selection, state);
@@ -96,6 +96,20 @@ export async function prepare(
   await preflight({ libvirt, host, hypervisor, request, plan, estimates, qemuUser, piped, network, tell });
   return plan;
 }
+
+/** The VM's configuration with the passwords of its consoles: without them a restored one would ask for none. */
+async function wholeXml(libvirt: LibvirtConnection, { uuid }: DomainIdentity, tell: BackupListener): Promise<string> {
+  try {
+    return await libvirt.domainXml(uuid, { secure: true });
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || !REFUSED.includes(error.code)) throw error;
+    tell({ type: 'warning', message: `the passwords in the VM's configuration are not saved: ${error.message}` });
+    return await libvirt.domainXml(uuid);
+  }
+}
+
+/** What libvirt says to a user who may see the VM, but not its secrets. */
+const REFUSED: readonly string[] = ['ACCESS_DENIED', 'OPERATION_DENIED', 'AUTH_UNAVAILABLE'];
 
 async function agentState(
   hypervisor: Host | null,
