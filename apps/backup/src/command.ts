@@ -10,6 +10,7 @@ import {
   UsageError,
 } from '@virtnbd/cli-kit';
 import { establishedOperationFlags, modeOf, operationFlags } from './operation-flags.ts';
+import { BARE_WAIT, ESTABLISHED_SOURCE_FLAGS, sourceFlags } from './source-flags.ts';
 
 /** `virtnbdbackup`: flags in, the engine's events out. */
 export default class Backup extends BaseCommand<typeof Backup> {
@@ -52,24 +53,12 @@ export default class Backup extends BaseCommand<typeof Backup> {
   ];
   static override established = [
     ...establishedRemoteFlags,
-    ...[
-      'domain',
-      'level',
-      'output',
-      'type',
-      'raw',
-      'include',
-      'exclude',
-      'compress',
-      'worker',
-      'uri',
-      'scratchdir',
-      'socketfile',
-    ],
+    ...['domain', 'level', 'output', 'compress', 'worker', 'uri', 'scratchdir', 'socketfile'],
+    ...ESTABLISHED_SOURCE_FLAGS,
     ...['freeze-mountpoint', 'strict', 'quiet'],
     ...establishedOperationFlags,
   ];
-  static override bareValues = { compress: '2', prove: '100' };
+  static override bareValues = { wait: BARE_WAIT, compress: '2', prove: '100' };
   static override flags = {
     domain: Flags.string({ char: 'd', description: 'name or uuid of the VM', required: true, helpValue: 'VM' }),
     level: Flags.option({
@@ -88,18 +77,7 @@ export default class Backup extends BaseCommand<typeof Backup> {
       required: true,
       helpValue: 'DIR',
     }),
-    type: Flags.option({
-      char: 't',
-      description: 'stream files, which increments build upon, or plain raw images (full and copy only)',
-      options: ['stream', 'raw'] as const,
-      default: 'stream',
-    })(),
-    raw: Flags.boolean({
-      char: 'r',
-      description: 'save raw images, block devices and LUNs, too; each of them whole every time',
-    }),
-    include: Flags.string({ char: 'i', description: 'save only these disks', helpValue: 'vda,vdb' }),
-    exclude: Flags.string({ char: 'x', description: 'do not save these disks', helpValue: 'vdb' }),
+    ...sourceFlags,
     compress: Flags.integer({
       char: 'z',
       description: 'compress with LZ4, at level 1 to 12; from 3 on slower and smaller; 2 without a level',
@@ -125,7 +103,6 @@ export default class Backup extends BaseCommand<typeof Backup> {
       helpValue: 'PATH',
     }),
     ...operationFlags,
-    'allow-plaintext': Flags.boolean({ description: 'save encrypted disks, decrypted' }),
     strict: Flags.boolean({ char: 'e', description: 'exit with 2 when there was a warning', helpGroup: 'LOGGING' }),
     quiet: quietFlag,
   };

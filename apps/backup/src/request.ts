@@ -5,6 +5,11 @@ import type { BackupRequest } from '@virtnbd/backup-engine';
 export interface BackupFlags {
   readonly domain: string;
   readonly level: BackupRequest['level'];
+  readonly checkpointdir: string | undefined;
+  readonly 'start-domain': boolean;
+  readonly pause: boolean;
+  /** Seconds. */
+  readonly wait: number | undefined;
   readonly type: 'stream' | 'raw';
   readonly raw: boolean;
   /** The backup folder, absolute; `-` for a zip stream to standard output. */
@@ -48,6 +53,10 @@ export function requestOf(flags: BackupFlags, folder: string): BackupRequest {
     level: flags.level,
     folder,
     output: flags.type,
+    startDomain: flags['start-domain'],
+    pause: flags.pause,
+    ...(flags.wait !== undefined && { waitSeconds: flags.wait }),
+    ...(flags.checkpointdir !== undefined && { checkpointFolder: resolve(flags.checkpointdir) }),
     selection: {
       raw: flags.raw,
       ...(include !== undefined && { include: include.split(',') }),

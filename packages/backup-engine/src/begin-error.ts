@@ -1,13 +1,16 @@
 import { LibvirtError } from '@virtnbd/libvirt-ops';
-import { BackupError } from './errors.ts';
+import { BackupError, bitmapExists } from './errors.ts';
 import type { RunPlan } from './plan.ts';
 
-type Circumstances = Pick<RunPlan, 'parent' | 'domain' | 'securityModels'>;
+type Circumstances = Pick<RunPlan, 'parent' | 'domain' | 'checkpoint' | 'disks' | 'securityModels'>;
 
 /** What libvirt says when a job does not begin, with what to do about it where that is known. */
 export function beginError(error: unknown, plan: Circumstances, socketPath: string | null): unknown {
   if (!(error instanceof LibvirtError)) return error;
-  const { parent, domain } = plan;
+  const { parent, domain, checkpoint, disks } = plan;
+  // libvirt passes on what QEMU says, under a code that means anything.
+  if (checkpoint !== null && /bitmap already exists/i.test(error.message))
+    return bitmapExists(checkpoint, disks.map(({ target }) => target).join(' or '), error);
   if (error.code === 'CHECKPOINT_INCONSISTENT' && parent !== null)
     return new BackupError(
       'BITMAP_LOST',

@@ -8,6 +8,7 @@ import { BackupError } from './errors.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
 import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
+import { whilePaused } from './paused.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
 import { socketExports } from './socket-exports.ts';
@@ -76,11 +77,16 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
 /** @returns whether the guest's agent answers */
 async function beginFrozen(
   { libvirt, tell, watchdog, onLibvirt }: TransactionTools,
-  { domain: { uuid, name }, state, agent }: RunPlan,
+  { domain: { uuid, name }, state, handling, agent }: RunPlan,
   begin: () => Promise<void>,
   mountpoints: readonly string[] | undefined,
 ): Promise<boolean> {
   const guard = await watchdog.ready();
+  if (guard !== null && handling === 'pause') {
+    const resume = (): Promise<void> => onLibvirt((connection) => connection.resume(uuid));
+    await whilePaused(libvirt, uuid, begin, { resume, watchdog: guard, tell });
+    return false;
+  }
   if (guard === null) {
     const message =
       "the guest's file systems are not frozen, because no agent is connected; in the guest: install qemu-guest-agent; " +

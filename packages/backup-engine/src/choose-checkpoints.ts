@@ -1,4 +1,4 @@
-import { type BackupSet, runDescription } from '@virtnbd/backup-set';
+import { type BackupSet, runDescription, type StoredCheckpoint } from '@virtnbd/backup-set';
 import {
   acceptPlan,
   type CheckpointPlan,
@@ -40,11 +40,11 @@ export async function chooseCheckpoints(
     ...known,
     description: run === null ? null : runDescription(run),
   }));
-  const plan = async (stored: readonly string[]): Promise<CheckpointPlan | Redefinition> => {
+  const plan = async (stored: readonly StoredCheckpoint[]): Promise<CheckpointPlan | Redefinition> => {
     const domain = await readCheckpoints(libvirt, uuid);
     return acceptPlan(planCheckpoints({ level, domain, recorded, stored, uncommitted }));
   };
-  const first = await plan(set.storedCheckpoints.map(({ name }) => name));
+  const first = await plan(set.storedCheckpoints);
   if (first.kind !== 'redefine') return first;
   const forgotten = `libvirt has forgotten the checkpoints ${first.checkpoints.join(', ')}`;
   if (lookOnly) tell({ type: 'warning', message: `${forgotten}; a backup defines them again first` });
@@ -70,10 +70,14 @@ export async function trackedSince(
     readonly state: DomainState;
     readonly checkpoints: CheckpointPlan;
     readonly disks: readonly FoundDisk[];
+    /** The parent point's data does not lie in the folder. */
+    readonly piped: boolean;
   },
 ): Promise<Set<string>> {
-  const { uuid, state, checkpoints, disks } = at;
+  const { uuid, state, checkpoints, disks, piped } = at;
   if (checkpoints.parent === null || checkpoints.lost) return new Set();
+  // A bitmap that cannot be believed without a look at the data.
+  if (checkpoints.definedAgain && piped) return new Set();
   const { name } = checkpoints.parent;
   if (state !== 'off') return await trackedDisks(libvirt, uuid, name);
   // Of a VM that is off the images tell, if they were stored in good order when it ended.

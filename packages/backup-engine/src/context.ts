@@ -20,6 +20,14 @@ export interface BackupRequest {
   /** The backup folder, an absolute path; made, with mode 0700, when it is not there. */
   readonly folder: string;
   readonly selection?: DiskSelection;
+  /** Where the checkpoints' XML lies, absolute: a place that all hosts of the VM share; `checkpoints` in the folder when absent. */
+  readonly checkpointFolder?: string;
+  /** A VM that is off is started, without letting it run, and ended again: so it can have a checkpoint. */
+  readonly startDomain?: boolean;
+  /** A VM that runs is paused while the job begins; the guest's agent is not asked for anything then. */
+  readonly pause?: boolean;
+  /** Seconds to wait for another run on the same folder or VM to end; 0 when absent: it is an error. */
+  readonly waitSeconds?: number;
   /** `stream` when absent; `raw` only for a full or a copy, and without compression. */
   readonly output?: OutputType;
   /** Level to compress payloads with (LZ4), 1 to 12: from 3 on slower and smaller. Not compressed when absent. */

@@ -9,6 +9,7 @@ export type BackupErrorCode =
   | 'NOTHING_TO_INCREMENT'
   | 'WRONG_DOMAIN'
   | 'BITMAP_LOST'
+  | 'BITMAP_EXISTS'
   | 'JOB_ACTIVE'
   | 'BAD_OPTIONS'
   | 'BAD_PATH'
@@ -37,4 +38,15 @@ export class BackupError extends Error {
     this.code = code;
     this.disk = options.disk;
   }
+}
+
+/** A dirty bitmap that no checkpoint of libvirt's belongs to is in the way of a new one. */
+export function bitmapExists(name: string, disk: string, cause?: unknown): BackupError {
+  return new BackupError(
+    'BITMAP_EXISTS',
+    `disk ${disk} already has a dirty bitmap ${name}, and libvirt knows no such checkpoint: the VM was moved here, or its ` +
+      "checkpoints were forgotten. Either name the place of the checkpoints' XML, from which they are defined again " +
+      '(--checkpointdir), or make a full backup into a new folder, which removes the bitmap',
+    { cause, disk },
+  );
 }

@@ -108,8 +108,8 @@ function wasNotSent(code: string, elapsedMs: number): boolean {
   return code === 'AGENT_UNRESPONSIVE' && elapsedMs < AGENT_TIMEOUT_S * 900;
 }
 
-/** The one thaw that a freeze makes due. */
-class OwedThaw {
+/** The one thaw that a freeze makes due, or resume that a pause does. */
+export class OwedThaw {
   readonly #thaw: () => Promise<unknown>;
   readonly #watchdog: Watchdog;
   #settled: Promise<void> | undefined;

@@ -15,13 +15,18 @@ export type DomainState = 'running' | 'paused' | 'off';
 export interface RunPlan {
   readonly level: BackupLevel;
   readonly domain: DomainIdentity;
+  /** As the run has it while it copies: `paused`, too, of a VM that it starts. */
   readonly state: DomainState;
+  /** What the run does to the VM: starts it for the time of the run, or pauses it while the job begins. */
+  readonly handling: 'none' | 'start' | 'pause';
   /** Id of the new restore point: the checkpoint's name, `copy`, or the unix time of a differential. */
   readonly point: string;
   /** The checkpoint to create; null for a copy and a differential. */
   readonly checkpoint: string | null;
   /** The point that this one follows; null for a full and a copy. */
   readonly parent: string | null;
+  /** What is said not to have changed since is compared with the parent point: whose bitmaps these are is not known. */
+  readonly compare: boolean;
   /** Checkpoints of an older chain that a full removes. */
   readonly superseded: readonly string[];
   readonly disks: readonly PlannedDisk[];

@@ -6,7 +6,9 @@ import { beginJob, rehearseJob } from './begin-job.ts';
 import { saveBeside } from './beside.ts';
 import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
 import { buffersFor } from './copy-disk.ts';
+import { type DiskBefore, openBefore } from './disk-before.ts';
 import type { DiskExports } from './disk-exports.ts';
+import type { PlannedDisk } from './disk-plan.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import { endJob } from './job.ts';
 import { DEFAULT_SCRATCH_FOLDER, type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
@@ -17,6 +19,7 @@ import { RateLimit } from './rate-limit.ts';
 import { saveDisk } from './save-disk.ts';
 import { ScratchWatch } from './scratch-watch.ts';
 import { serveImages } from './serve-images.ts';
+import { restoreVmState, startPaused, type VmTraces } from './started-vm.ts';
 import type { StartingWatchdog } from './watchdog.ts';
 
 /** What a run works with. */
@@ -47,6 +50,7 @@ export class PointRun {
   #agentAnswers = false;
   #proof: Proof | undefined;
   #committing = false;
+  #vm: VmTraces = {};
   #created = new Date();
 
   constructor(
@@ -66,6 +70,28 @@ export class PointRun {
   step(step: BackupStep): void {
     this.#tools.tell({ type: 'step', step });
     this.#tools.signal.throwIfAborted();
+  }
+
+  /** Starts a VM that is off, where that was asked for: what it is to be ended by is on the disk before. */
+  async startVm(): Promise<void> {
+    const { handling, domain } = this.#plan;
+    if (handling !== 'start') return;
+    await this.#traceVm({ startedVm: 0 });
+    const startedVm = await startPaused(this.#tools.libvirt, domain.uuid);
+    await this.#traceVm({ startedVm });
+    this.#tools.tell({ type: 'info', message: 'the VM is started, paused, for the time of the backup' });
+  }
+
+  /** Ends a VM that `startVm` started. */
+  async endVm(): Promise<void> {
+    if (this.#plan.handling !== 'start') return;
+    const { uuid } = this.#plan.domain;
+    await this.#tools.onLibvirt((connection) => restoreVmState(connection, uuid, this.#vm));
+  }
+
+  async #traceVm(vm: VmTraces): Promise<void> {
+    this.#vm = vm;
+    await this.#transaction.setJob({ ...jobTraces(this.#job, this.#plan), ...vm });
   }
 
   async removeOldChain(): Promise<void> {
@@ -90,6 +116,8 @@ export class PointRun {
   async open(): Promise<void> {
     const { context, signal } = this.#tools;
     const request = this.#request;
+    const pauses = this.#plan.handling === 'pause';
+    if (pauses) await this.#traceVm({ pausedVm: true });
     this.#exports =
       this.#plan.state === 'off'
         ? await serveImages(requireHypervisor(context.hypervisor), this.#plan, this.#job.socketPath ?? '', {
@@ -108,6 +136,7 @@ export class PointRun {
               this.#agentAnswers = true;
             },
           });
+    if (pauses) await this.#traceVm({});
     this.step('job-begun');
   }
 
@@ -169,7 +198,9 @@ export class PointRun {
     const failure = new AbortController();
     return await eachLimited(this.#plan.disks, workers, async (disk) => {
       try {
+        await using before = await this.#openBefore(disk, signal);
         return await saveDisk(this.#transaction, disk, {
+          ...(before !== null && { before: before.disk }),
           exports,
           host: context.host,
           zeroesAsData: this.#request.zeroesAsData ?? false,
@@ -187,6 +218,13 @@ export class PointRun {
         throw error;
       }
     });
+  }
+
+  /** The disk at the parent point, where the increment has to be compared with it. */
+  async #openBefore({ target, since }: PlannedDisk, signal: AbortSignal): Promise<DiskBefore | null> {
+    const { compare, parent } = this.#plan;
+    if (!compare || since === null || parent === null) return null;
+    return await openBefore(this.#tools.context.host, this.#request, { disk: target, point: parent, signal });
   }
 
   async #saveBeside(signal: AbortSignal): Promise<void> {
@@ -215,6 +253,7 @@ export class PointRun {
     });
     tell({ type: 'step', step: 'committed' });
     await this.#exports?.end();
+    await this.endVm();
     tell({ type: 'step', step: 'job-ended' });
     await this.#transaction.finish();
     tell({ type: 'step', step: 'recorded' });

@@ -8,7 +8,7 @@ import { chooseCheckpoints, trackedSince } from './choose-checkpoints.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
 import { type FoundDisk, planDisks } from './disk-plan.ts';
 import { chooseDisks, type SavedDisk } from './disks.ts';
-import { BackupError } from './errors.ts';
+import { BackupError, bitmapExists } from './errors.ts';
 import { estimateDisks } from './estimate.ts';
 import type { BackupListener } from './events.ts';
 import { hasJob } from './job.ts';
@@ -48,16 +48,18 @@ export async function prepare(
   const domainXml = await wholeXml(libvirt, domain, tell);
   const description = await parseDomain(domainXml);
   const allDisks = await resolveVolumes(libvirt, description.disks);
-  const choice = chooseDisks(allDisks, request.selection, state);
+  const handling = handlingOf(request, state);
+  const acting = handling === 'start' ? 'paused' : state;
+  const choice = chooseDisks(allDisks, request.selection, acting);
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
   if (hypervisor === null) requireRunning(state, domain);
-  else if (state !== 'off') await checkPaths(hypervisor, request);
+  else if (acting !== 'off') await checkPaths(hypervisor, request);
   const piped = pipe !== undefined;
   if (piped && (request.output === 'raw' || request.selection?.raw))
     throw new BackupError('BAD_OPTIONS', 'raw images cannot go through a pipe; name a folder');
-  const set = await BackupSet.openIfThere(host, request.folder, { piped });
-  const { level, note } = chooseLevel(request, set, state, choice.disks);
+  const set = await BackupSet.openIfThere(host, request.folder, { piped, ...placeOf(request) });
+  const { level, note } = chooseLevel(request, set, acting, choice.disks);
   if (note !== null) tell(note);
   checkFolder(level, domain, set, { requested: request.level, piped });
   if (await hasJob(libvirt, domain.uuid)) throw jobActive(domain);
@@ -68,13 +70,14 @@ export async function prepare(
   const found: FoundDisk[] = [];
   for (const disk of choice.disks) found.push({ ...disk, ...(await lookAt(disk)) });
   const point = pointId(checkpoints, set);
+  requireFreeName(found, checkpoints);
   const { disks, warnings } = planDisks(found, {
     level,
     output: request.output ?? 'stream',
     point,
     checkpointName: headerName(checkpoints),
     parent,
-    tracked: await trackedSince(libvirt, { uuid: domain.uuid, state, checkpoints, disks: found }),
+    tracked: await trackedSince(libvirt, { uuid: domain.uuid, state, checkpoints, disks: found, piped }),
     taken: new Set(set.points.flatMap((known) => known.disks.map(({ file }) => file))),
   });
   for (const message of warnings) tell({ type: 'warning', message });
@@ -82,9 +85,10 @@ export async function prepare(
   const question = { description, uuid: domain.uuid, state, point, uri: libvirt.uri, autostart };
   const estimates = await estimateDisks(libvirt, { domain, disks, state, parent: parent?.id ?? null });
   const plan: RunPlan = {
-    ...{ level, domain, state, point, disks, domainXml, estimates },
+    ...{ level, domain, state: acting, handling, point, disks, domainXml, estimates },
     checkpoint: checkpoints.create,
     parent: parent?.id ?? null,
+    compare: checkpoints.parent !== null && checkpoints.definedAgain,
     superseded: checkpoints.remove,
     allDisks,
     beside: await planBeside(hypervisor, question, tell),
@@ -119,6 +123,26 @@ async function agentState(
   if (!guestAgent || guestAgentConnected === false) return { reachable: false, timeout: null };
   const timeout = hypervisor === null ? null : await readAgentTimeout(hypervisor, domain, process.env);
   return { reachable: true, timeout };
+}
+
+function handlingOf({ startDomain, pause }: BackupRequest, state: DomainState): RunPlan['handling'] {
+  if (state === 'off') return startDomain ? 'start' : 'none';
+  return state === 'running' && pause ? 'pause' : 'none';
+}
+
+/** Where the checkpoints' XML lies, for those who look into the folder. */
+export function placeOf({ checkpointFolder }: BackupRequest): { checkpointFolder?: string } {
+  return checkpointFolder === undefined ? {} : { checkpointFolder };
+}
+
+/**
+ * A bitmap of the new checkpoint's name, which none of libvirt's checkpoints belongs to, would keep the job from
+ * beginning. A full removes such bitmaps; an increment must not.
+ */
+function requireFreeName(disks: readonly FoundDisk[], { kind, create }: CheckpointPlan): void {
+  const taken = disks.find(({ bitmaps }) => bitmaps.some(({ name }) => name === create));
+  if (kind !== 'inc' || taken === undefined) return;
+  throw bitmapExists(create, taken.target);
 }
 
 function pointId({ kind, create }: CheckpointPlan, set: BackupSet): string {

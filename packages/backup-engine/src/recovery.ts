@@ -3,10 +3,12 @@ import { type Recovery, runDescription } from '@virtnbd/backup-set';
 import { type CheckpointConnection, rollBack } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
 import { endJob, type JobControl } from './job.ts';
+import { restoreVmState, type VmPower } from './started-vm.ts';
 
 /**
  * Does on the VM's side what is left to do of a run that has not ended, and lets its intent go: ends its job, deletes
- * its checkpoint unless the point is committed, and removes its socket and scratch files. May be called again.
+ * its checkpoint unless the point is committed, ends the VM if the run had started it, and removes its socket and scratch
+ * files. May be called again.
  *
  * Deleting the checkpoint merges its bitmap into that of the one before, so the next increment, from there, saves
  * whatever was written meanwhile.
@@ -16,7 +18,7 @@ import { endJob, type JobControl } from './job.ts';
  */
 export async function settle(
   hypervisor: Host | null,
-  libvirt: JobControl & CheckpointConnection,
+  libvirt: JobControl & CheckpointConnection & VmPower,
   recovery: Recovery,
 ): Promise<string | null> {
   const { uuid } = recovery.domain;
@@ -28,6 +30,7 @@ export async function settle(
     const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run) });
     if (outcome === 'waiting') return name;
   }
+  if (recovery.job !== null) await restoreVmState(libvirt, uuid, recovery.job);
   for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles])
     if (hypervisor !== null) await removeTrace(hypervisor, path);
   await recovery.settle();

@@ -3,10 +3,11 @@ import type { BackupContext, BackupRequest, BackupResult, SkippedBackup } from '
 import { totalBytes } from './estimate.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import type { RunTools } from './point-run.ts';
-import { prepare } from './prepare.ts';
+import { placeOf, prepare } from './prepare.ts';
 import { settle } from './recovery.ts';
 import { thawAfterwards } from './thaw-afterwards.ts';
 import { makePoint } from './transaction.ts';
+import { type LockWait, whenFree } from './wait-for-lock.ts';
 
 /**
  * Makes one backup of one VM. Resolves when the restore point is committed, the job has ended and nothing but the point
@@ -32,12 +33,18 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const { uuid } = await libvirt.lookup(request.domain);
   const { host, hypervisor } = context;
   await host.files.makeFolder(request.folder, { recursive: true });
-  await using _setLock = await SetLock.acquire(host, request.folder, { signal });
-  await using _vmLock = await VmLock.acquire(host, context.lockFolder ?? '/var/tmp', uuid, { signal });
+  const wait: LockWait = {
+    seconds: request.waitSeconds ?? 0,
+    signal,
+    onWait: (message) => tell({ type: 'info', message: `waiting for another run: ${message}` }),
+  };
+  await using _setLock = await whenFree(() => SetLock.acquire(host, request.folder, { signal }), wait);
+  const lockFolder = context.lockFolder ?? '/var/tmp';
+  await using _vmLock = await whenFree(() => VmLock.acquire(host, lockFolder, uuid, { signal }), wait);
   if (context.pipe === undefined) await context.onFolder?.(logFileName(request.level, new Date()));
   step('locked');
   const uncommitted: string[] = [];
-  for (const recovery of await recover(host, request.folder)) {
+  for (const recovery of await recover(host, request.folder, placeOf(request))) {
     if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid, { timeout: null });
     const waiting = await settle(hypervisor, libvirt, recovery);
     tell({ type: 'warning', message: recoveryNote(recovery) });

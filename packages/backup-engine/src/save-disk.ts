@@ -2,12 +2,14 @@ import type { SetTransaction, Writer, WrittenData } from '@virtnbd/backup-set';
 import type { Host, HostFile } from '@virtnbd/host';
 import { type ExtentRun, NbdClient } from '@virtnbd/nbd-client';
 import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
+import { withDifferences } from './compare-clean.ts';
 import type { BackupResult } from './context.ts';
-import { copyDisk, type FrameWriter } from './copy-disk.ts';
+import { type BlockReader, copyDisk, type FrameWriter } from './copy-disk.ts';
 import type { DiskExports } from './disk-exports.ts';
 import type { PlannedDisk, PlannedStream } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
+import type { ExtentTable } from './extent-table.ts';
 import { ALLOCATION, collectExtents } from './extents.ts';
 import { nbdinfoExtents } from './nbdinfo-extents.ts';
 import type { RateLimit } from './rate-limit.ts';
@@ -26,6 +28,8 @@ interface SaveOptions {
   readonly created: Date;
   readonly tell: BackupListener;
   readonly signal: AbortSignal;
+  /** The disk at the parent point, where the increment is to be compared with it. The caller closes it. */
+  readonly before?: BlockReader;
 }
 
 /** Milliseconds that the NBD server may say nothing while it owes answers: a stalled disk recovers, or the run ends. */
@@ -70,7 +74,8 @@ async function copyOut(
     requireExport(client, disk, contexts);
     const { zeroesAsData, rateLimit } = options;
     const runs = options.extentsBy === 'client' ? client.extents({ contexts, signal }) : asked(disk, contexts, options);
-    const table = await collectExtents(runs, { target, size: virtualSize, incremental, zeroesAsData });
+    const told = await collectExtents(runs, { target, size: virtualSize, incremental, zeroesAsData });
+    const table = await compared(told, client, disk, options);
     const { dataBytes, zeroBytes } = table;
     tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
     await using out = await transaction.createData(file);
@@ -103,6 +108,26 @@ function asked(
   if ('stream' in address || exports.tls !== undefined)
     throw new BackupError('BAD_OPTIONS', 'nbdinfo cannot use a connection of ours: leave out -q');
   return nbdinfoExtents(host, { target, uri: { address, exportName: target, secure: false }, contexts }, signal);
+}
+
+/** The runs that the increment saves: those that the bitmap tells, and where it may be wrong all that differs. */
+async function compared(
+  told: ExtentTable,
+  now: BlockReader,
+  { target, since, virtualSize }: PlannedDisk,
+  { before, tell, signal }: SaveOptions,
+): Promise<ExtentTable> {
+  if (before === undefined || since === null) return told;
+  tell({ type: 'info', message: `disk ${target}: what is said not to have changed is compared with ${since}` });
+  const { table, untold } = await withDifferences(told, virtualSize, { now, before, signal });
+  if (untold > 0)
+    tell({
+      type: 'warning',
+      message:
+        `disk ${target}: ${untold} bytes differ from ${since} that its bitmap does not tell of, so it is another chain's; ` +
+        'they are saved, too',
+    });
+  return table;
 }
 
 type Copy = (writer: FrameWriter) => Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * A program of its own: `node thaw-watchdog.js`. It thaws a guest when the run that froze it cannot: because it was
- * killed, or because it hangs. It ends with the run otherwise, and leaves nothing.
+ * A program of its own: `node thaw-watchdog.js`. It thaws a guest, or lets a VM go on, when the run that froze or paused
+ * it cannot: because it was killed, or because it hangs. It ends with the run otherwise, and leaves nothing.
  *
  * It speaks lines, one JSON value a line on its input, one word a line on its output:
  *
@@ -71,6 +71,7 @@ class ThawWatchdog {
       done = (await this.#tryThaw()) ? done + 1 : 0;
       await sleep(RETRY_MS);
     }
+    if (this.#order.pause) return;
     await this.#connection.setAgentTimeout(this.#order.uuid, this.#order.agentTimeout).catch(() => undefined);
   }
 
@@ -93,9 +94,13 @@ class ThawWatchdog {
     const { uuid } = this.#order;
     try {
       if (this.#connection.lost.aborted) this.#connection = await this.#connectAgain();
-      const { active } = await this.#connection.lookup(uuid);
+      const { active, state } = await this.#connection.lookup(uuid);
       this.#connectedAt = performance.now();
       if (!active) return true;
+      if (this.#order.pause) {
+        if (state === 'paused') await this.#connection.resume(uuid);
+        return true;
+      }
       await this.#connection.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
       await this.#connection.thaw(uuid);
       return true;

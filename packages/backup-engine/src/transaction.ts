@@ -28,6 +28,7 @@ import type { PlannedDisk } from './disk-plan.ts';
 import { jobPaths, jobTraces } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 import { PointRun, type RunTools } from './point-run.ts';
+import { placeOf } from './prepare.ts';
 import { settle } from './recovery.ts';
 import { StartingWatchdog } from './watchdog.ts';
 
@@ -48,12 +49,14 @@ export async function makePoint(tools: RunTools, request: BackupRequest, plan: R
       parent: plan.parent,
       files: filesOf(plan),
       job: jobTraces(job, plan),
+      ...placeOf(request),
     },
     { ...(context.pipe && { pipe: context.pipe }), signal: tools.signal },
   );
   const run = new PointRun({ ...tools, watchdog }, request, plan, transaction, job);
   try {
     run.step('intent-written');
+    await run.startVm();
     await run.removeOldChain();
     await run.open();
     const disks = await run.copy();
@@ -93,6 +96,7 @@ async function undo(
   if (recovery === undefined) {
     if (!run.mayBeCommitted && plan.checkpoint !== null)
       await attempt(() => deleteCheckpoint(tools, plan, transaction));
+    await attempt(() => run.endVm());
     return;
   }
   if (recovery.superseded.length > 0)

@@ -8,4 +8,6 @@ export interface WatchOrder {
   readonly deadlineMs: number;
   /** libvirt's wait for the agent, to be set back after a thaw, in libvirt's numbers. */
   readonly agentTimeout: number;
+  /** The VM was paused, not its guest frozen: it is to go on rather than be thawed. */
+  readonly pause: boolean;
 }

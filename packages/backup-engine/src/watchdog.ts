@@ -66,19 +66,24 @@ export class WatchdogProcess implements Watchdog, AsyncDisposable {
 
 /**
  * A watchdog on its way: it starts beside what the run does before the freeze. Of a VM whose guest cannot be frozen
- * there is none.
+ * and that is not paused there is none.
  */
 export class StartingWatchdog implements AsyncDisposable {
   readonly #starting: Promise<WatchdogProcess> | null;
 
-  constructor(address: ConnectionAddress, { state, agent, domain }: Pick<RunPlan, 'state' | 'agent' | 'domain'>) {
+  constructor(
+    address: ConnectionAddress,
+    { state, handling, agent, domain }: Pick<RunPlan, 'state' | 'handling' | 'agent' | 'domain'>,
+  ) {
+    const pause = handling === 'pause';
     const order = {
       address,
       uuid: domain.uuid,
       deadlineMs: MAX_FROZEN_MS + WATCHDOG_GRACE_MS,
       agentTimeout: agent.timeout ?? NO_LIMIT,
+      pause,
     };
-    this.#starting = state === 'running' && agent.reachable ? WatchdogProcess.start(order) : null;
+    this.#starting = state === 'running' && (agent.reachable || pause) ? WatchdogProcess.start(order) : null;
     // Told to whoever waits for it.
     this.#starting?.catch(() => undefined);
   }

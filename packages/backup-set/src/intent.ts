@@ -23,6 +23,10 @@ export interface JobTraces {
   socketPath: string | null;
   /** Absolute paths. */
   scratchFiles: readonly string[];
+  /** The run has started the VM, without letting it run: libvirt's number of that start, 0 before it is known. */
+  startedVm?: number;
+  /** The run has paused the VM, or is about to. */
+  pausedVm?: boolean;
 }
 
 /** What a run is about to do: all that is needed to finish or undo it when the run itself cannot. */
@@ -176,10 +180,14 @@ function readPath(value: JsonValue): string {
 }
 
 function readJob(value: JsonValue): JobTraces {
-  const fields = value.object(['socketPath', 'scratchFiles']);
+  const fields = value.object(['socketPath', 'scratchFiles'], ['startedVm', 'pausedVm']);
+  const startedVm = fields.optional('startedVm', (id) => id.count());
+  const pausedVm = fields.optional('pausedVm', (flag) => flag.flag());
   return {
     socketPath: fields.get('socketPath').nullOr(readPath),
     scratchFiles: fields.get('scratchFiles').list(1024, readPath),
+    ...(startedVm === undefined ? {} : { startedVm }),
+    ...(pausedVm === undefined ? {} : { pausedVm }),
   };
 }
 

@@ -184,7 +184,8 @@ export async function finishFiles(
     await host.files.syncFolder(folder);
     await host.files.remove(staged);
   }
-  if (piped !== null && level === 'full') await removeOtherCheckpoints(host, target, checkpoint);
+  const isShared = piped !== null || intent.checkpointFolder !== null;
+  if (isShared && level === 'full') await removeOtherCheckpoints(host, target, checkpoint);
 }
 
 function requireListed(xml: Uint8Array, checkpoint: string, manifest: Manifest | null): void {
@@ -196,7 +197,10 @@ function requireListed(xml: Uint8Array, checkpoint: string, manifest: Manifest |
   throw new BackupSetError('DAMAGED', text, { file, point: manifest?.point ?? checkpoint });
 }
 
-/** Where points go through a pipe a full begins a new chain in the same folder: what is there of the old one misleads. */
+/**
+ * Where points go through a pipe, or checkpoints lie apart from them, a full begins a new chain in the same place: what
+ * is there of the old one misleads.
+ */
 async function removeOtherCheckpoints(host: Host, folder: string, checkpoint: string): Promise<void> {
   for (const { name } of await host.files.list(folder)) {
     const old = name.endsWith('.xml') ? name.slice(0, -'.xml'.length) : '';

@@ -29,6 +29,14 @@ export function checkpointName(number: number): string {
   return `virtnbdbackup.${number}`;
 }
 
+/** At the end of the description of a checkpoint that was defined again from its XML: its bitmap may be another chain's. */
+export const DEFINED_AGAIN = '(defined again)';
+
+/** Whether the checkpoint was defined again, so that what its bitmap tells is not to be believed. */
+export function isDefinedAgain({ description }: DomainCheckpoint): boolean {
+  return description?.endsWith(DEFINED_AGAIN) ?? false;
+}
+
 /**
  * Names are used again by every new chain, and two chains may begin in the same second: a recorded checkpoint is the one
  * that the VM has only when everything that the folder tells of it agrees.
@@ -36,7 +44,8 @@ export function checkpointName(number: number): string {
 export function isSame(recorded: RecordedCheckpoint, found: DomainCheckpoint): boolean {
   const { description = null } = recorded;
   if (recorded.name !== found.name || recorded.creationTime !== found.creationTime) return false;
-  return description === null || description === (found.description ?? null);
+  if (description === null) return true;
+  return description === (found.description ?? null) || `${description} ${DEFINED_AGAIN}` === found.description;
 }
 
 /** The order in which checkpoints can be deleted one by one: children before their parents, unrelated ones by number. */

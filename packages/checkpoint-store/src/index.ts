@@ -3,6 +3,7 @@ export {
   checkpointName,
   childrenFirst,
   type DomainCheckpoint,
+  isDefinedAgain,
   isSame,
   ownNumber,
   type RecordedCheckpoint,

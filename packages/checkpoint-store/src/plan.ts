@@ -3,6 +3,7 @@ import {
   checkpointName,
   childrenFirst,
   type DomainCheckpoint,
+  isDefinedAgain,
   isSame,
   ownNumber,
   type RecordedCheckpoint,
@@ -15,7 +16,7 @@ export interface PlanInput {
   /** What the folder has committed, in any order. */
   recorded: readonly RecordedCheckpoint[];
   /** Checkpoints whose XML the folder holds, and which libvirt may be told of again. */
-  stored?: readonly string[];
+  stored?: readonly RecordedCheckpoint[];
   /** Checkpoints of runs that did not end, which could not be rolled back yet because the VM is off. */
   uncommitted?: readonly string[];
 }
@@ -25,12 +26,27 @@ export type CheckpointPlan =
   | { kind: 'copy'; create: null; parent: null; remove: readonly [] }
   /** `remove`: in this order, and only once every check that can fail has passed: it ends the old chain. */
   | { kind: 'full'; create: string; parent: null; remove: readonly string[] }
-  | { kind: 'inc'; create: string; parent: RecordedCheckpoint; lost: boolean; remove: readonly [] }
+  | {
+      kind: 'inc';
+      create: string;
+      parent: RecordedCheckpoint;
+      lost: boolean;
+      definedAgain: boolean;
+      remove: readonly [];
+    }
   /**
    * A differential makes no checkpoint: the next increment still starts from `parent`. `lost`, here and at inc: the VM
    * does not have the parent's checkpoint any more, so nothing tells what has changed since and all must be saved.
+   * `definedAgain`: it has it from its XML, and the bitmap behind it may be of a later chain that used the name again.
    */
-  | { kind: 'diff'; create: null; parent: RecordedCheckpoint; lost: boolean; remove: readonly [] };
+  | {
+      kind: 'diff';
+      create: null;
+      parent: RecordedCheckpoint;
+      lost: boolean;
+      definedAgain: boolean;
+      remove: readonly [];
+    };
 
 /** libvirt has forgotten checkpoints whose bitmaps may still be in the images: redefine these, in order, and plan anew. */
 export interface Redefinition {
@@ -57,7 +73,7 @@ export function planCheckpoints(input: PlanInput): CheckpointPlan | Redefinition
     const text = 'The folder has no full backup with a checkpoint to start from. Make a full backup first.';
     return refusal('NOTHING_TO_INCREMENT', text, []);
   }
-  return strangers(input) ?? forgotten(input, tip) ?? follow(input, tip);
+  return strangers(input) ?? supersededElsewhere(input) ?? forgotten(input, tip) ?? follow(input, tip);
 }
 
 /** The plan, or the refusal as an error. A redefinition is left to the caller. */
@@ -97,6 +113,22 @@ function strangers({ domain, recorded, uncommitted = [] }: PlanInput): Refusal |
   return refusal('UNRECORDED', text, names);
 }
 
+/** Where several folders share a place for the XML, what lies there may be of a later chain, which the VM has forgotten. */
+function supersededElsewhere({ recorded, stored = [] }: PlanInput): Refusal | null {
+  const other = stored.find(({ name, creationTime }) => {
+    const known = recorded.find((checkpoint) => checkpoint.name === name);
+    return (
+      known !== undefined && known.creationTime !== null && creationTime !== null && known.creationTime !== creationTime
+    );
+  });
+  if (other === undefined) return null;
+  const text =
+    `The XML of ${other.name} tells of a checkpoint created ${when(other.creationTime ?? 0)}, which is not the one that ` +
+    'this folder recorded: another folder has begun a new chain since. Go on in that one, or make a full backup into a new ' +
+    'folder.';
+  return refusal('SUPERSEDED', text, [other.name]);
+}
+
 /** The last committed checkpoint should be there: an increment is what has changed since. */
 function forgotten({ domain, recorded, stored = [] }: PlanInput, tip: RecordedCheckpoint): Redefinition | null {
   if (domain.some(({ name }) => name === tip.name)) return null;
@@ -104,21 +136,24 @@ function forgotten({ domain, recorded, stored = [] }: PlanInput, tip: RecordedCh
     .map(({ name }) => name)
     .filter((name) => !domain.some((checkpoint) => checkpoint.name === name))
     .sort((a, b) => (ownNumber(a) ?? 0) - (ownNumber(b) ?? 0));
-  const candidates = lost.filter((name) => stored.includes(name));
+  const candidates = lost.filter((name) => stored.some((known) => known.name === name));
   return candidates.includes(tip.name) ? { kind: 'redefine', checkpoints: candidates } : null;
 }
 
 function follow({ level, domain }: PlanInput, tip: RecordedCheckpoint): CheckpointPlan | Refusal {
-  const lost = !domain.some(({ name }) => name === tip.name);
+  const found = domain.find(({ name }) => name === tip.name);
+  const lost = found === undefined;
+  const definedAgain = found !== undefined && isDefinedAgain(found);
   if (tip.creationTime === null && !lost) {
     const text =
       `This folder does not tell when ${tip.name} was created (checkpoints/${tip.name}.xml is missing), so whether the ` +
       `VM's checkpoint of this name is the same one cannot be known. Make a full backup into a new folder.`;
     return refusal('IDENTITY_UNKNOWN', text, [tip.name]);
   }
-  if (level === 'diff') return { kind: 'diff', create: null, parent: tip, lost, remove: [] };
+  if (level === 'diff') return { kind: 'diff', create: null, parent: tip, lost, definedAgain, remove: [] };
   const create = checkpointName((ownNumber(tip.name) ?? 0) + 1);
-  if (!domain.some(({ name }) => name === create)) return { kind: 'inc', create, parent: tip, lost, remove: [] };
+  if (!domain.some(({ name }) => name === create))
+    return { kind: 'inc', create, parent: tip, lost, definedAgain, remove: [] };
   const text = `A run that did not end has left the checkpoint ${create}. It is rolled back once the VM runs: start it.`;
   return refusal('UNCOMMITTED', text, [create]);
 }

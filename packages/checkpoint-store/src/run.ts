@@ -1,6 +1,6 @@
-import { type LibvirtConnection, LibvirtError, parseCheckpoint } from '@virtnbd/libvirt-ops';
+import { EditableXml, type LibvirtConnection, LibvirtError, parseCheckpoint } from '@virtnbd/libvirt-ops';
 import { CheckpointStoreError } from './errors.ts';
-import { childrenFirst, type DomainCheckpoint, ownNumber } from './identity.ts';
+import { childrenFirst, DEFINED_AGAIN, type DomainCheckpoint, ownNumber } from './identity.ts';
 
 /** What this package needs of a connection to libvirt. */
 export type CheckpointConnection = Pick<
@@ -218,13 +218,23 @@ export async function removeStrayBitmaps(
     for (const name of bitmaps) {
       if (known.has(name) || ownNumber(name) === null) continue;
       const xml = singleDiskXml({ name, parent: null, creationTime: 0 }, target, name);
-      // One that is broken is none that qemu has loaded: nothing that a new one would meet.
-      if ((await validate(connection, uuid, xml)) !== 'valid') continue;
-      await connection.deleteCheckpoint(uuid, name);
+      if ((await validate(connection, uuid, xml)) !== 'valid')
+        await connection.createCheckpoint(uuid, xml, { redefine: true });
+      await deleteStray(connection, uuid, name);
       removed.add(name);
     }
   }
   return [...removed];
+}
+
+/** The bitmap goes with the checkpoint, a broken one too; where the image has it no more, only the record goes. */
+async function deleteStray(connection: CheckpointConnection, uuid: string, name: string): Promise<void> {
+  try {
+    await connection.deleteCheckpoint(uuid, name);
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || VM_IS_OFF.includes(error.code)) throw error;
+    await connection.deleteCheckpoint(uuid, name, { metadataOnly: true });
+  }
 }
 
 export interface Redefined {
@@ -237,7 +247,8 @@ export interface Redefined {
 
 /**
  * Tells libvirt of checkpoints that it has forgotten (the VM was undefined, moved, or restored in place) and whose
- * bitmaps are still in the images. Ones that it knows are passed over.
+ * bitmaps are still in the images. Ones that it knows are passed over. Their descriptions say so from then on: another
+ * chain may have used the names again meanwhile, and nothing in a bitmap tells whose it is.
  *
  * @param checkpoints parents first, with the XML that libvirt once gave
  * @throws LibvirtError when the connection or the VM is gone
@@ -255,7 +266,7 @@ export async function redefineMissing(
     if (present.has(name)) continue;
     options.signal?.throwIfAborted();
     try {
-      validated = (await redefine(connection, uuid, xml)) && validated;
+      validated = (await redefine(connection, uuid, marked(xml))) && validated;
     } catch (error) {
       if (!(error instanceof LibvirtError) || error.code === 'NO_DOMAIN') throw error;
       return { redefined, validated, failed: { name, error } };
@@ -263,6 +274,17 @@ export async function redefineMissing(
     redefined.push(name);
   }
   return { redefined, validated, failed: null };
+}
+
+/** The XML with a description that tells that the checkpoint was defined again: `isDefinedAgain`. */
+function marked(xml: string): string {
+  const document = EditableXml.parse(xml, 'domaincheckpoint', 'The checkpoint XML');
+  const name = document.root.child('name');
+  const description = document.root.child('description');
+  if (description === undefined)
+    document.root.insert({ name: 'description', text: DEFINED_AGAIN }, name && { after: name });
+  else if (!description.text.endsWith(DEFINED_AGAIN)) description.setText(`${description.text} ${DEFINED_AGAIN}`);
+  return document.toString();
 }
 
 /** Says whether all bitmaps are there. Where one is not, the others may still be of use: `trackedDisks` tells. */

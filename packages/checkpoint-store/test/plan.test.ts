@@ -87,7 +87,9 @@ describe('the plan', () => {
   });
 
   test('what libvirt has forgotten is to be redefined, parents first, when its XML is there', () => {
-    const stored = ['virtnbdbackup.1', 'virtnbdbackup.0', 'virtnbdbackup.10'];
+    const stored = chain(11)
+      .filter(({ name }) => /[.](0|1|10)$/.test(name))
+      .toReversed();
     expect(plan({ recorded: chain(2), stored })).toEqual({
       kind: 'redefine',
       checkpoints: ['virtnbdbackup.0', 'virtnbdbackup.1'],
@@ -101,11 +103,15 @@ describe('the plan', () => {
   test.each(['inc', 'diff'] as const)(
     'without its XML a forgotten checkpoint is lost, and all is saved at %s',
     (level) => {
-      const result = plan({ level, recorded: chain(2), stored: ['virtnbdbackup.0'] });
+      const result = plan({ level, recorded: chain(2), stored: chain(1) });
       expect(result).toMatchObject({ kind: level, parent: { name: 'virtnbdbackup.1' }, lost: true });
       expect(plan({ level, recorded: chain(2), domain: chain(2) })).toMatchObject({ lost: false });
     },
   );
+
+  test('XML of another creation time tells that another folder has begun a new chain, which the VM forgot', () => {
+    expect(plan({ recorded: chain(3), stored: chain(1, 2000) })).toMatchObject({ kind: 'refusal', code: 'SUPERSEDED' });
+  });
 
   test('a checkpoint without a recorded time is not trusted', () => {
     const recorded = [{ name: 'virtnbdbackup.0', creationTime: null }];

@@ -47,13 +47,14 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** The same VM, with another backup folder and references of its own. */
-  static async copyOf({ libvirt, vm }: Scenario): Promise<Scenario> {
-    return new Scenario(libvirt, vm, await tempFolder(), ODD_NAME, false);
+  static async copyOf({ libvirt, vm }: Scenario, folder = ODD_NAME): Promise<Scenario> {
+    return new Scenario(libvirt, vm, await tempFolder(), folder, false);
   }
 
   /** A paused VM with these disks in a libvirt that the caller has, and stops. */
-  static async in(libvirt: TestLibvirt, disks: readonly DiskSpec[]): Promise<Scenario> {
-    return new Scenario(libvirt, await libvirt.createVm({ disks }), await tempFolder(), ODD_NAME, false);
+  static async in(libvirt: TestLibvirt, disks: readonly DiskSpec[], name?: string): Promise<Scenario> {
+    const vm = await libvirt.createVm({ disks, ...(name !== undefined && { name }) });
+    return new Scenario(libvirt, vm, await tempFolder(), ODD_NAME, false);
   }
 
   /** Starts a libvirt of its own and a paused VM with these disks. */
@@ -98,7 +99,7 @@ export class Scenario implements AsyncDisposable {
 
   /** The arguments of a backup of this VM into this folder. */
   backupArgs(level: string, ...args: readonly string[]): string[] {
-    return ['-d', this.vm.name, '-l', level, '-o', this.folder, '-n', ...args];
+    return [`--domain=${this.vm.name}`, '-l', level, '-o', this.folder, '-n', ...args];
   }
 
   /** Runs a backup, whatever its exit code. */

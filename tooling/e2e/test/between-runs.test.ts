@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestVm } from '@virtnbd/test-kit';
-import { waitFor } from '@virtnbd/test-kit';
+import { giveToDaemon, waitFor } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 import { run, start } from '../src/commands.ts';
 import { difference } from '../src/images.ts';
@@ -76,6 +76,50 @@ test('where libvirt has forgotten the checkpoints, an increment goes on, and a f
   await fresh.backup('inc', 'virtnbdbackup.1');
   await scenario.expectAllPointsExact();
   await fresh.expectAllPointsExact();
+});
+
+test('bitmaps of another chain, which libvirt has forgotten too, are found out: the increment is exact', async () => {
+  await using scenario = await Scenario.start([{ target: 'vda', size: '16M' }]);
+  const { vm } = scenario;
+  await vm.write('vda', 0, MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await vm.write('vda', 4 * MIB, 3 * 65536, 0x22);
+  await using rotated = await Scenario.copyOf(scenario);
+  await rotated.backupOnly('full');
+  await vm.write('vda', 8 * MIB, MIB, 0x33);
+  await redefine(scenario, vm, (xml) => xml, '--checkpoints-metadata');
+  // The first attempt defines the checkpoint again and fails: the second must not believe it either.
+  expect((await scenario.tryBackup('inc', '--scratchdir', '/proc')).code).toBe(1);
+  const { stderr } = await scenario.backup('inc', 'virtnbdbackup.1');
+  expect(stderr).toMatch(/WARN.*196608 bytes differ from virtnbdbackup.0/);
+  await vm.write('vda', 2 * MIB, MIB, 0x44);
+  await scenario.backup('inc', 'virtnbdbackup.2');
+  await scenario.expectAllPointsExact();
+});
+
+test('after a disk was copied to another image, and restored in place, the next increments are exact', async () => {
+  await using scenario = await Scenario.start([{ target: 'vda', size: '16M' }]);
+  const { vm, libvirt } = scenario;
+  await vm.write('vda', 0, MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await vm.write('vda', MIB, MIB, 0x22);
+  const copy = join(libvirt.workFolder, 'copied.qcow2');
+  await vm.virsh('blockcopy', 'vda', copy, '--format', 'qcow2', '--pivot', '--wait', '--transient-job');
+  await vm.write('vda', 2 * MIB, MIB, 0x33);
+  const copied = await scenario.backup('inc', 'virtnbdbackup.1');
+  expect(copied.stderr).toMatch(/WARN.*has the image .*copied.qcow2.*all of it is saved/);
+  await vm.destroy();
+  const folder = await scenario.restore('virtnbdbackup.0');
+  const { path } = await vm.imagePath('vda');
+  await copyFile(join(folder, scenario.imageName('vda')), path);
+  await giveToDaemon(path);
+  await vm.start();
+  await vm.write('vda', 3 * MIB, MIB, 0x44);
+  await scenario.backup('inc', 'virtnbdbackup.2');
+  for (const point of ['virtnbdbackup.1', 'virtnbdbackup.2']) {
+    const image = join(await scenario.restore(point), 'copied.qcow2');
+    expect(await difference(image, scenario.reference(point, 'vda')), point).toBeNull();
+  }
 });
 
 test('a chain that a full of the same second has ended does not go on', async () => {

@@ -1,40 +1,16 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requires, run as runProgram, waitFor } from '@virtnbd/test-kit';
+import { requires } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { established } from '../src/established.ts';
 import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
+import { theirBackup, theirRestore } from '../src/theirs.ts';
 
 const MIB = 1 << 20;
 /** The established tool expands wildcards in the folder's name. */
 const PLAIN = { folder: 'backup' };
 const { skip } = requires('virtnbdbackup');
-
-/** A backup of the established tool into the scenario's folder. */
-async function theirBackup(scenario: Scenario, level: string, point: string, ...args: string[]): Promise<void> {
-  await scenario.keepReference(point);
-  const where = ['-U', scenario.libvirt.uri, '-d', scenario.vm.name, '-o', scenario.folder];
-  await established('virtnbdbackup', [...where, '-l', level, ...args]);
-}
-
-/** A restore by the established tool of our folder; gives the folder with the images. */
-async function theirRestore(scenario: Scenario, point: string): Promise<string> {
-  const target = join(scenario.work.path, `theirs-${point}`);
-  await established('virtnbdrestore', [
-    ...['-U', scenario.libvirt.uri, '-i', scenario.folder, '-o', target, '--until', point],
-    ...['--logfile', join(scenario.work.path, 'restore.log')],
-  ]);
-  // Its qemu-nbd may still be closing the image when it has ended.
-  const image = join(target, scenario.imageName('vda'));
-  const isClosed = async (): Promise<boolean> =>
-    runProgram('qemu-img', ['info', image]).then(
-      () => true,
-      () => false,
-    );
-  await waitFor(isClosed, { what: 'The end of its qemu-nbd' });
-  return target;
-}
 
 describe.skipIf(skip)('with the established tool', () => {
   test.each([
