@@ -27,6 +27,7 @@ export async function whenFree<T>(acquire: () => Promise<T>, { seconds, signal, 
       if (!told) onWait(error.message);
       told = true;
     }
-    await sleep(Math.min(INTERVAL_MS, Math.max(0, end - performance.now())), undefined, { signal });
+    const left = Math.max(0, end - performance.now());
+    await sleep(Math.min(INTERVAL_MS, left), undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
