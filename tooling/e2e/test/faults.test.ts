@@ -52,6 +52,28 @@ test.each(INCREMENT_STEPS)('an increment killed at «%s» loses nothing', async 
   await expectNothingLeft(scenario, [pid]);
 });
 
+test.each(['copying', 'committed'])('an increment that saves bases, killed at «%s», loses nothing', async (step) => {
+  await using scenario = await Scenario.start([{ target: 'vda', size: '16M' }]);
+  const { vm } = scenario;
+  await vm.write('vda', 0, MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  // So that the broken bitmap is in the image.
+  await vm.destroy();
+  await vm.start();
+  await vm.write('vda', MIB, MIB, 0x22);
+  await vm.crash();
+  await vm.start();
+  await vm.attachDisk({ target: 'vdb', size: '8M' });
+  await scenario.keepReference('virtnbdbackup.1');
+  const pid = await killedBackup(scenario, 'inc', step);
+  for (const disk of ['vda', 'vdb']) await vm.write(disk, 2 * MIB, MIB, 0x33);
+  await scenario.backup('inc', step === 'committed' ? 'virtnbdbackup.2' : 'virtnbdbackup.1');
+  await vm.write('vda', 3 * MIB, MIB, 0x44);
+  await scenario.backup('inc', step === 'committed' ? 'virtnbdbackup.3' : 'virtnbdbackup.2');
+  await scenario.expectAllPointsExact();
+  await expectNothingLeft(scenario, [pid]);
+});
+
 test.each(['intent-written', 'job-begun', 'copying', 'sealed', 'committed', 'job-ended'])(
   'a full killed at «%s» is done again, or is there',
   async (step) => {
