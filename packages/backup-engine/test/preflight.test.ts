@@ -101,7 +101,7 @@ test("a folder that the VM's qemu may not write to, or not enter, is named with 
 test('a job that is not permitted to begin says how to permit it, by what confines the VM', () => {
   const denied = new LibvirtError('INTERNAL_ERROR', "unable to execute QEMU command: Failed to bind socket to '/s'");
   const said = (securityModels: string[]) => {
-    const plan = { parent: null, domain: { name: 'vm1', uuid: 'U' }, securityModels };
+    const plan = { parent: null, checkpoint: null, disks: [], domain: { name: 'vm1', uuid: 'U' }, securityModels };
     return String(beginError(denied, plan, '/s'));
   };
   expect(said(['apparmor', 'dac'])).toContain('/etc/apparmor.d/local/abstractions/libvirt-qemu');
