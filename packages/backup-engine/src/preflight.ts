@@ -24,7 +24,7 @@ interface PreflightInput {
   /** null where its files are not reached. */
   readonly hypervisor: Host | null;
   readonly request: BackupRequest;
-  readonly plan: Pick<RunPlan, 'domain' | 'state'>;
+  readonly plan: Pick<RunPlan, 'domain' | 'state' | 'handling'>;
   readonly estimates: readonly DiskEstimate[];
   /** The user that the VM's qemu runs as; null where that is not known. */
   readonly qemuUser: UnixUser | null;
@@ -41,8 +41,10 @@ interface PreflightInput {
  */
 export async function preflight(input: PreflightInput): Promise<void> {
   await checkVersions(input);
-  if (input.plan.state !== 'off') {
-    await checkJobs(input);
+  const { state, handling } = input.plan;
+  if (state !== 'off') {
+    // One that is yet to be started has none.
+    if (handling !== 'start') await checkJobs(input);
     await checkQemuUser(input);
   }
   await checkSpace(input);

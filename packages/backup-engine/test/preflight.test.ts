@@ -53,7 +53,7 @@ async function check(found: Found): Promise<string[]> {
       scratchFolder: folder.path,
       ...(found.force !== undefined && { force: found.force }),
     },
-    plan: { domain: { name: 'vm1', uuid: 'U' }, state: 'running' },
+    plan: { domain: { name: 'vm1', uuid: 'U' }, state: 'running', handling: 'none' },
     estimates: [{ disk: 'vda', virtualSize: 4096 * MIB, bytes: found.bytes ?? 100 * MIB }],
     qemuUser: null,
     piped: false,
