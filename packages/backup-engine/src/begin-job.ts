@@ -1,9 +1,10 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
+import type { NbdAddress } from '@virtnbd/nbd-client';
 import { withAgentTimeout } from './agent-timeout.ts';
 import { beginError } from './begin-error.ts';
 import type { BackupRequest } from './context.ts';
-import type { DiskExports } from './disk-exports.ts';
+import { type DiskExports, LINK_CONNECTIONS } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
@@ -71,7 +72,8 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   const { transfer } = context;
   if (transfer === undefined) return await socketExports(requireHypervisor(context.hypervisor), job, dirtyContext, end);
   const { connect: host, port, tls } = transfer;
-  return { address: () => ({ host, port }), ...(tls && { tls }), dirtyContext, end };
+  const address = (): NbdAddress => ({ host, port });
+  return { address, ...(tls && { tls }), connections: LINK_CONNECTIONS, dirtyContext, end };
 }
 
 /** @returns whether the guest's agent answers */

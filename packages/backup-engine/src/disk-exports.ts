@@ -6,6 +6,8 @@ export interface DiskExports {
   address(target: string): NbdAddress;
   /** How the server is verified, where the blocks come encrypted. */
   readonly tls?: NbdTlsOptions;
+  /** Connections that share a disk's blocks; one when absent. */
+  readonly connections?: number;
   /**
    * What stands behind a failure of the NBD connection, where something is known: the link to the hypervisor is gone, or
    * the socket may not be opened; else the failure itself.
@@ -16,3 +18,6 @@ export interface DiskExports {
   /** Ends the servers: nothing is read any more. May be called again. */
   end(): Promise<void>;
 }
+
+/** What there is in flight over a link whose answers take their time: bytes on one connection are limited, over ssh to 2 MiB. */
+export const LINK_CONNECTIONS = 4;

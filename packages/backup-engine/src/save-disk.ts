@@ -62,13 +62,14 @@ async function copyOut(
   const { target, virtualSize, file } = disk;
   const incremental = disk.since !== null;
   const contexts = incremental ? [ALLOCATION, options.exports.dirtyContext(target)] : [ALLOCATION];
-  const { tls } = options.exports;
+  const { tls, connections } = options.exports;
   const client = await NbdClient.connect(options.exports.address(target), {
     exportName: target,
     metaContexts: contexts,
     idleTimeoutMs: NBD_IDLE_MS,
     signal,
     ...(tls && { tls }),
+    ...(connections && { connections }),
   });
   try {
     requireExport(client, disk, contexts);

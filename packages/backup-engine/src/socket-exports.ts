@@ -1,6 +1,6 @@
 import { type Host, HostError } from '@virtnbd/host';
 import { NbdError } from '@virtnbd/nbd-client';
-import type { DiskExports } from './disk-exports.ts';
+import { type DiskExports, LINK_CONNECTIONS } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import type { JobPaths } from './job-paths.ts';
 
@@ -17,6 +17,7 @@ export async function socketExports(
   const route = await hypervisor.route(path);
   return {
     address: () => ({ path: route.path }),
+    ...(hypervisor.name !== '' && { connections: LINK_CONNECTIONS }),
     dirtyContext,
     explain: (failure) => explain(hypervisor, path, failure),
     end: async () => {

@@ -82,10 +82,18 @@ export async function greet(stream: HandshakeStream): Promise<boolean> {
  */
 export async function askForTls(stream: HandshakeStream): Promise<void> {
   const refusal = await ask(stream, NBD_OPT_STARTTLS);
-  if (refusal !== undefined) throw refused(refusal, 'TLS', 'TLS');
+  if (refusal !== undefined) throw noTls(refusal);
   if (stream.rest().byteLength > 0) {
     throw new NbdError('PROTOCOL', 'the NBD server sent plain text after it had agreed to TLS');
   }
+}
+
+/** Servers without TLS, and those that have it switched off, answer in one of two ways. */
+function noTls(refusal: Refusal): NbdError {
+  const { reply } = refusal;
+  if (reply !== 'NBD_REP_ERR_UNSUP' && reply !== 'NBD_REP_ERR_POLICY') return refused(refusal, 'TLS', 'TLS');
+  const text = `the NBD server does not offer TLS (${reply}), and nothing is asked of it without; is it the right one, at the right port?`;
+  return new NbdError('TLS', text, { reply });
 }
 
 /** From the first option to the transmission phase. Falls back to NBD_OPT_EXPORT_NAME for old servers. */

@@ -8,6 +8,7 @@ export const bins = {
   virtnbdbackup: `${root}apps/backup/bin/virtnbdbackup.js`,
   virtnbd: `${root}apps/cli/bin/virtnbd.js`,
   virtnbdrestore: `${root}apps/restore/bin/virtnbdrestore.js`,
+  virtnbdmap: `${root}apps/map/bin/virtnbdmap.js`,
 } as const;
 
 export interface CommandResult {

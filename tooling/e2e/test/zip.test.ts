@@ -2,9 +2,9 @@ import { execFile, spawn } from 'node:child_process';
 import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { findLeftovers, requires, waitFor } from '@virtnbd/test-kit';
+import { compareFiles, findLeftovers, nbdUri, requires, waitFor } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bins, run, succeed } from '../src/commands.ts';
+import { bins, run, start, succeed } from '../src/commands.ts';
 import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
 
@@ -107,6 +107,35 @@ test.skipIf(requires('unzip', 'python3').skip)(
     await scenario.keepReference('virtnbdbackup.2');
     await succeed('virtnbdbackup', ['-d', scenario.vm.name, '-l', 'inc', '-o', folder, '-n'], scenario.env);
     await expectRestored(folder, 'virtnbdbackup.2');
+  },
+);
+
+test.skipIf(requires('nbdcopy').skip)(
+  'a chain of zips is mapped as it is: what nbdcopy reads is what was there',
+  async () => {
+    const { full, inc } = await chainOfZips('mapped');
+    const place = join(scenario.work.path, 'map');
+    await mkdir(place);
+    const socket = join(place, 's');
+    const args = [
+      '-i',
+      `${full},${inc}`,
+      '--socket',
+      socket,
+      '-r',
+      '--once',
+      '-L',
+      join(place, 'log'),
+      '--scratchdir',
+      place,
+    ];
+    const map = start('virtnbdmap', [...args, '-n'], scenario.env);
+    await waitFor(() => map.stderr().includes('ready'), { what: 'virtnbdmap' });
+    await execute('nbdcopy', [nbdUri(socket, 'vda'), join(place, 'vda.raw')]);
+    const { code, stderr } = await map.ended;
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('ERROR')]);
+    const same = await compareFiles(join(place, 'vda.raw'), scenario.reference('virtnbdbackup.1', 'vda'));
+    expect(same).toMatchObject({ identical: true });
   },
 );
 
