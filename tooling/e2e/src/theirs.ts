@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { run, waitFor } from '@virtnbd/test-kit';
+import { untilClosed } from '@virtnbd/test-kit';
 import { established } from './established.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -22,13 +22,6 @@ export async function theirRestore(scenario: Scenario, point: string, disk = 'vd
     ...['-U', scenario.libvirt.uri, '-i', scenario.folder, '-o', target, '--until', point, '-d', disk],
     ...['--logfile', join(scenario.work.path, 'restore.log')],
   ]);
-  // Its qemu-nbd may still be closing the image when it has ended.
-  const image = join(target, scenario.imageName(disk));
-  const isClosed = async (): Promise<boolean> =>
-    run('qemu-img', ['info', image]).then(
-      () => true,
-      () => false,
-    );
-  await waitFor(isClosed, { what: 'The end of its qemu-nbd' });
+  await untilClosed(join(target, scenario.imageName(disk)));
   return target;
 }

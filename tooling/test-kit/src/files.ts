@@ -2,11 +2,22 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { run } from './programs.ts';
+import { waitFor } from './wait-for.ts';
 
 export async function sha256File(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest('hex');
+}
+
+/** Waits until no program has the image open for writing: the established tool ends before its qemu-nbd has closed it. */
+export async function untilClosed(image: string): Promise<void> {
+  const isClosed = (): Promise<boolean> =>
+    run('qemu-img', ['info', image]).then(
+      () => true,
+      () => false,
+    );
+  await waitFor(isClosed, { what: `The end of what has ${image} open` });
 }
 
 export type Comparison =

@@ -1,7 +1,7 @@
 export { cacheFolder } from './cache-folder.ts';
 export { type Certificates, makeCertificates, PSK, SERVER_NAME, USER } from './certificates.ts';
 export { TestKitError, type TestKitErrorCode } from './errors.ts';
-export { type Comparison, compareFiles, identical, makeImage, sha256File } from './files.ts';
+export { type Comparison, compareFiles, identical, makeImage, sha256File, untilClosed } from './files.ts';
 export { guestfsEnvironment } from './guest/appliance.ts';
 export { cachedGuest, type GuestFiles } from './guest/guest.ts';
 export { daemonIdentity, giveToDaemon, type Identity } from './identity.ts';

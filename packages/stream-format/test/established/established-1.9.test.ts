@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { requires, run, TestLibvirt, tempFolder } from '@virtnbd/test-kit';
+import { requires, run, TestLibvirt, tempFolder, untilClosed } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { bytesSource, checkStream, StreamFile } from '../../src/index.ts';
 import { applyFrames, sha256 } from '../fixtures.ts';
@@ -75,6 +75,7 @@ describe.skipIf(skip)('with the installed established tool', { timeout: 180_000 
       const log = join(work.path, 'restore.log');
       await run('/usr/bin/virtnbdrestore', ['-U', libvirt.uri, '-i', folder, '-o', restored, '-L', log, '-n']);
       const image = (await readdir(restored)).find((name) => name.endsWith('.qcow2')) ?? '';
+      await untilClosed(join(restored, image));
       const moved = join(libvirt.workFolder, 'moved.qcow2');
       await copyFile(join(restored, image), moved);
       const vm = await libvirt.createVm({ name: 'back', disks: [{ target: 'vda', image: moved }] });
