@@ -189,7 +189,15 @@ test('an intent that lies in the folder has no file removed that no run of ours 
     owner: { hostname: 'x', bootId: 'x', pid: 1, startTime: 1 },
     ...{ point: 'virtnbdbackup.1', level: 'inc', domain: { name: scenario.vm.name, uuid: scenario.vm.uuid } },
     ...{ checkpoint: 'virtnbdbackup.1', checkpointTime: null, parent: 'virtnbdbackup.0', parentCheckpoint: null },
-    ...{ checkpoints: [], files: [], checkpointFolder: null, superseded: [], adopted: [], piped: null, filesRolledBack: false },
+    ...{
+      checkpoints: [],
+      files: [],
+      checkpointFolder: null,
+      superseded: [],
+      adopted: [],
+      piped: null,
+      filesRolledBack: false,
+    },
     job: { socketPath: victim, scratchFiles: [victim, scenario.work.path] },
   };
   await writeFile(join(scenario.folder, name), JSON.stringify(intent));
