@@ -88,13 +88,16 @@ export class Scenario implements AsyncDisposable {
     this.#remote = { LIBVIRT_DEFAULT_URI: uri };
   }
 
-  /** From now on the commands reach the libvirt through this ssh server. */
-  connectThrough({ address, port, user, binFolder }: SshServer): void {
-    const socket = new URL(this.libvirt.uri).searchParams.get('socket') ?? '';
+  /** From now on the commands reach the libvirt, at its own socket or another one, through this ssh server. */
+  connectThrough({ address, port, user, binFolder }: SshServer, socket = this.libvirtSocket): void {
     this.#remote = {
       LIBVIRT_DEFAULT_URI: `qemu+ssh://${user}@${address}:${port}/session?socket=${socket}`,
       PATH: `${binFolder}:${process.env.PATH}`,
     };
+  }
+
+  get libvirtSocket(): string {
+    return new URL(this.libvirt.uri).searchParams.get('socket') ?? '';
   }
 
   /** The arguments of a backup of this VM into this folder. */

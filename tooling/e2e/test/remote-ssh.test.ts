@@ -1,5 +1,8 @@
-import { rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chmod, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
 import { findLeftovers, requires, type SshServer, startSshServer, waitFor } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, start, succeed } from '../src/commands.ts';
@@ -107,6 +110,33 @@ describe.skipIf(skip)('a hypervisor behind ssh', () => {
     await fresh.libvirt.virsh('undefine', 'restored');
     expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder, target] })).toEqual([]);
   });
+
+  test.skipIf(requires('root').skip)(
+    'a user who may ask libvirt, but not open the socket of the job, is told what helps; nothing else is done unasked',
+    async () => {
+      await using stranger = await startSshServer({ stranger: true });
+      await using fresh = await Scenario.copyOf(scenario);
+      // As a group in libvirtd.conf would: the daemon is open to that user.
+      const socket = join(fresh.work.path, 'libvirt.sock');
+      const open = createServer((near) => {
+        const far = connect(fresh.libvirtSocket);
+        pipeline(near, far, near, () => undefined);
+      }).listen(socket);
+      await once(open, 'listening');
+      await chmod(socket, 0o777);
+      fresh.connectThrough(stranger, socket);
+      const { code, stderr } = await fresh.tryBackup('full');
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/virtnbd-stranger@.* may not open .*--ssh-user.*--nbd-ip/),
+      ]);
+      expect([await fresh.vm.jobActive(), await fresh.vm.checkpoints(), await fresh.points()]).toEqual([false, [], []]);
+      expect(await leftovers()).toEqual([]);
+      await fresh.backup('copy', 'copy', '--nbd-ip', '127.0.0.1', '--nbd-port', '18809');
+      await fresh.expectAllPointsExact();
+      open.close();
+    },
+  );
 
   test('ssh options for a libvirt on this host are refused', async () => {
     const args = ['-U', scenario.libvirt.uri, '-d', 'x', '-o', join(scenario.work.path, 'x'), '--ssh-user', 'root'];

@@ -17,6 +17,8 @@ export interface SshServerOptions {
   readonly address?: string;
   /** Words before the server's own command line: to run it in another network namespace. */
   readonly within?: readonly string[];
+  /** Lets in a user without any rights, whom only this server knows, rather than the one who runs the test; needs root. */
+  readonly stranger?: boolean;
 }
 
 /** An sshd of a test's own: own keys, own configuration, own port. It lets in the user who runs the test, by one key. */
@@ -41,7 +43,7 @@ export interface SshServer extends AsyncDisposable {
 }
 
 export async function startSshServer(options: SshServerOptions = {}): Promise<SshServer> {
-  const { address = '127.0.0.1', within = [] } = options;
+  const { address = '127.0.0.1', stranger = false } = options;
   const sshd = findProgram('sshd');
   const sftp = SFTP_SERVERS.find((path) => existsSync(path));
   if (sshd === null || sftp === undefined)
@@ -50,7 +52,8 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true });
   const temp = await tempFolder();
   const at = (name: string): string => join(temp.path, name);
-  const user = userInfo().username;
+  const user = stranger ? STRANGER : userInfo().username;
+  const within = [...(options.within ?? []), ...(stranger ? await withStranger(at('passwd')) : [])];
   const alias = 'testhost';
   await makeKey(at('host_key'));
   await makeKey(at('user_key'));
@@ -120,6 +123,17 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+const STRANGER = 'virtnbd-stranger';
+const STRANGER_ID = 64_321;
+
+/** Words that make a program see one user more, and nobody else: a mount namespace in which `passwd` is /etc/passwd. */
+async function withStranger(passwd: string): Promise<string[]> {
+  const entry = `${STRANGER}:x:${STRANGER_ID}:${STRANGER_ID}::/:/bin/sh\n`;
+  await writeFile(passwd, `${await readFile('/etc/passwd', 'utf8')}${entry}`, { mode: 0o644 });
+  const script = 'mount --bind "$0" /etc/passwd && exec "$@"';
+  return ['unshare', '--mount', 'sh', '-c', script, passwd];
 }
 
 async function childrenOf(pid: number): Promise<number[]> {
