@@ -8,9 +8,11 @@ import {
   type AgentRequest,
   identical,
   makeImage,
+  requires,
   run as runProgram,
   ScriptedAgent,
   scriptChannel,
+  startSshServer,
   type TempFolder,
   TestLibvirt,
   type TestVm,
@@ -110,6 +112,21 @@ test('a run that is killed between freeze and thaw leaves the guest thawed, by i
   expect(stderr).toMatch(/thawed the guest after \d+ ms/);
   expect(await processesOfOurs()).toEqual([]);
 });
+
+test.skipIf(requires('sshd', 'nc').skip)(
+  'over ssh, too: the connection ends with the run, and the watchdog finds its own way to the guest',
+  async () => {
+    await using server = await startSshServer();
+    const socket = new URL(libvirt.uri).searchParams.get('socket');
+    const uri = `qemu+ssh://${server.user}@${server.address}:${server.port}/session?socket=${socket}`;
+    const path = { PATH: `${server.binFolder}:${process.env.PATH}` };
+    const args = [driver, 'frozen', 'full', vm.name, newFolder(), uri];
+    const running = execute(process.execPath, args, { env: { ...process.env, ...env, ...path } });
+    await expect(running).rejects.toMatchObject({ signal: 'SIGKILL' });
+    await waitFor(async () => (await processesOfOurs()).length === 0, { timeoutMs: 60_000, what: 'The watchdog' });
+    expect(await vm.fsFrozen()).toBe(false);
+  },
+);
 
 test('a run that hangs between freeze and thaw has its guest thawed by the watchdog', async () => {
   const folder = newFolder();
