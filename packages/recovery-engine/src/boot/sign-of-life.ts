@@ -4,10 +4,10 @@ import { LibvirtError } from '@virtnbd/libvirt-ops';
 import type { BootedVm } from './booted-vm.ts';
 
 export interface SignOptions {
-  /** `agent`: its guest agent answers; `screen`: its screen changed, and then stood still. */
+  /** `agent`: its guest agent answers; `screen`: its screen changed, and then showed nothing new. */
   readonly sign: 'agent' | 'screen';
   readonly timeoutMs: number;
-  /** How long a screen has to stand still; 20 s unless told. */
+  /** How long a screen has to show nothing new; 20 s unless told. */
   readonly stillMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -79,8 +79,8 @@ function isPassing(error: unknown): boolean {
 }
 
 function screenLook({ hypervisor, uuid }: BootedVm, stillMs: number): Look {
-  let shown = '';
-  let changes = -1; // the first picture is no change
+  // A cursor that blinks brings the same few pictures again and again: only one that was never shown is a change.
+  const shown = new Set<string>();
   let since = performance.now();
   return async () => {
     const picture = await hypervisor
@@ -91,13 +91,12 @@ function screenLook({ hypervisor, uuid }: BootedVm, stillMs: number): Look {
       });
     if (picture === null) return null;
     const digest = createHash('sha256').update(picture.data).digest('hex');
-    if (digest !== shown) {
-      shown = digest;
-      changes += 1;
+    if (!shown.has(digest)) {
+      shown.add(digest);
       since = performance.now();
       return null;
     }
     const still = performance.now() - since;
-    return changes > 0 && still >= stillMs ? `The screen stood still for ${Math.round(still / 1000)} s.` : null;
+    return shown.size > 1 && still >= stillMs ? `The screen stood still for ${Math.round(still / 1000)} s.` : null;
   };
 }
