@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import { bootFileName } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
-import { type DomainDescription, tpmStateFolder } from '@virtnbd/libvirt-ops';
+import { type DomainDescription, type LibvirtConnection, tpmStateFolder } from '@virtnbd/libvirt-ops';
+import { bootFileSource } from './boot-file-source.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import type { DomainState } from './plan.ts';
@@ -40,53 +41,34 @@ interface BesideQuestion {
  * @throws BackupError BOOT_FILE; HostError
  */
 export async function planBeside(
-  host: Host | null,
+  { host, libvirt }: { readonly host: Host | null; readonly libvirt: Pick<LibvirtConnection, 'readVolume'> },
   { description, uuid, state, point, uri, autostart }: BesideQuestion,
   tell: BackupListener,
 ): Promise<BesidePlan> {
-  if (host === null) {
-    requireNoFiles(description);
-    return { autostart, bootFiles: [], tpmFolder: null };
-  }
+  if (host === null) requireNoTpm(description);
+  const source = bootFileSource(host, libvirt);
   const bootFiles: BootFile[] = [];
   for (const [kind, path] of Object.entries(description.bootFiles)) {
     if (bootFiles.some((file) => file.path === path)) continue;
     // Made from its template at the first start.
-    if (kind === 'nvram' && state === 'off' && (await host.files.stat(path)) === null) continue;
-    await requireReadable(host, kind, path);
+    if (kind === 'nvram' && state === 'off' && (await host?.files.stat(path)) === null) continue;
+    await source.requireReadable(kind, path);
     const name = bootFileName(basename(path), point);
     const other = bootFiles.find((file) => file.name === name);
     if (other !== undefined) throw sameName(other.path, path);
     bootFiles.push({ path, name });
   }
-  const tpmFolder = description.emulatedTpm ? await findTpmState(host, description, uuid, uri, tell) : null;
+  const tpmFolder =
+    description.emulatedTpm && host !== null ? await findTpmState(host, description, uuid, uri, tell) : null;
   return { autostart, bootFiles, tpmFolder };
 }
 
-/** Where only libvirt is reached. */
-function requireNoFiles({ bootFiles, emulatedTpm }: DomainDescription): void {
-  const [kind] = Object.keys(bootFiles);
-  const missing = kind ?? (emulatedTpm ? "TPM's state" : undefined);
-  if (missing === undefined) return;
-  throw new BackupError(
-    'BOOT_FILE',
-    `the VM's ${missing} is a file on the hypervisor, and over this URI only libvirt's daemon is reached; connect with ` +
-      'qemu+ssh',
-  );
-}
-
-async function requireReadable(host: Host, kind: string, path: string): Promise<void> {
-  try {
-    await using _file = await host.files.open(path, 'read');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BackupError(
-      'BOOT_FILE',
-      `the VM's ${kind} cannot be read, and without it the backup would not start: ${why}; as the user who makes ` +
-        `backups, this must work: head -c 1 '${path}'`,
-      { cause },
-    );
-  }
+function requireNoTpm({ emulatedTpm }: DomainDescription): void {
+  if (!emulatedTpm) return;
+  const text =
+    "the state of the VM's emulated TPM is in files on the hypervisor, and over this URI only libvirt's daemon is reached; " +
+    'connect with qemu+ssh';
+  throw new BackupError('BOOT_FILE', text);
 }
 
 function sameName(one: string, other: string): BackupError {

@@ -2,6 +2,7 @@ import { autostartName, guestInfoName, recoveryKeyName, type SetTransaction, tpm
 import type { Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { withAgentTimeout } from './agent-timeout.ts';
+import { bootFileSource } from './boot-file-source.ts';
 import type { BackupListener } from './events.ts';
 import { requireHypervisor } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
@@ -21,8 +22,6 @@ interface BesideWork {
   readonly signal: AbortSignal;
 }
 
-const COPY_BYTES = 1 << 20;
-
 /** Names of the files that `saveBeside` makes whatever the guest says. */
 export function besideNames({ beside, point }: Pick<RunPlan, 'beside' | 'point'>): string[] {
   return [
@@ -37,10 +36,11 @@ export function besideNames({ beside, point }: Pick<RunPlan, 'beside' | 'point'>
  * agent can tell is left out with a warning when it does not.
  */
 export async function saveBeside(work: BesideWork): Promise<void> {
-  const { hypervisor, transaction, plan, signal } = work;
+  const { hypervisor, libvirt, transaction, plan, signal } = work;
   const { point, beside } = plan;
+  const source = bootFileSource(hypervisor, libvirt);
   for (const { path, name } of beside.bootFiles)
-    await transaction.writeCopy(name, 'boot', contentOf(requireHypervisor(hypervisor), path, signal));
+    await transaction.writeCopy(name, 'boot', source.content(path, signal));
   // The text that the established tool writes.
   if (beside.autostart) await transaction.writeSmall(autostartName(point), 'autostart', 'True');
   if (beside.tpmFolder !== null)
@@ -50,17 +50,6 @@ export async function saveBeside(work: BesideWork): Promise<void> {
       tpmStateArchive(requireHypervisor(hypervisor), beside.tpmFolder),
     );
   if (work.agentAnswers) await withAgentTimeout(work.libvirt, plan.domain.uuid, plan.agent, () => saveGuestInfo(work));
-}
-
-async function* contentOf(host: Host, path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  await using file = await host.files.open(path, 'read');
-  const size = await file.size();
-  for (let at = 0; at < size; at += COPY_BYTES) {
-    signal.throwIfAborted();
-    const piece = new Uint8Array(Math.min(COPY_BYTES, size - at));
-    await file.read(at, piece);
-    yield piece;
-  }
 }
 
 async function saveGuestInfo({ libvirt, transaction, plan, tell, signal }: BesideWork): Promise<void> {

@@ -91,7 +91,7 @@ export async function prepare(
     compare: checkpoints.parent !== null && checkpoints.definedAgain,
     superseded: checkpoints.remove,
     allDisks,
-    beside: await planBeside(hypervisor, question, tell),
+    beside: await planBeside({ host: hypervisor, libvirt }, question, tell),
     agent: await agentState(hypervisor, description, domain),
     securityModels: description.securityModels,
   };

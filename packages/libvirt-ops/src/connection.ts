@@ -308,6 +308,18 @@ export class LibvirtConnection implements AsyncDisposable {
   }
 
   /**
+   * Bytes of a storage volume, by the path of its file or device on the host, as they stand there: an image's format is
+   * not looked into. A volume of another kind than file or device cannot be read.
+   *
+   * @param length bytes, at most; they are in memory at once
+   * @returns fewer than `length` only where the volume ends
+   * @throws LibvirtError NO_STORAGE_VOL when no active pool knows a volume of that path; NO_SUPPORT
+   */
+  readVolume(path: string, offset: number, length: number): Promise<Uint8Array> {
+    return this.#thread.call('readVolume', path, offset, length);
+  }
+
+  /**
    * Closes the connection, after the calls already made, and ends its thread. If they take longer than `timeoutMs`
    * (default 5000), they are given up: see {@link abandon}. Never rejects; a second call waits for the first.
    */

@@ -52,8 +52,12 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** A paused VM with these disks in a libvirt that the caller has, and stops. */
-  static async in(libvirt: TestLibvirt, disks: readonly DiskSpec[], name?: string): Promise<Scenario> {
-    const vm = await libvirt.createVm({ disks, ...(name !== undefined && { name }) });
+  static async in(
+    libvirt: TestLibvirt,
+    disks: readonly DiskSpec[],
+    { name, guest = false }: { name?: string; guest?: boolean } = {},
+  ): Promise<Scenario> {
+    const vm = await libvirt.createVm({ disks, guest, paused: true, ...(name !== undefined && { name }) });
     return new Scenario(libvirt, vm, await tempFolder(), ODD_NAME, false);
   }
 

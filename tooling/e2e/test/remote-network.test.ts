@@ -1,10 +1,11 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   type Certificates,
   findLeftovers,
   freePort,
   giveToDaemon,
+  identical,
   makeCertificates,
   requires,
   SERVER_NAME,
@@ -141,6 +142,27 @@ describe.skipIf(requires('sasl', 'certtool').skip)('a libvirt that is reached by
       ]);
     }
     expect(await findLeftovers(refused.libvirt, { folders: [refused.folder] })).toEqual([]);
+  });
+
+  test('kernel and initrd come through libvirt when they are volumes of a storage pool, and are refused before', async () => {
+    await using own = await Scenario.in(scenario.libvirt, [{ target: 'vda', size: '8M' }], { guest: true });
+    own.connectBy(scenario.env.LIBVIRT_DEFAULT_URI ?? '');
+    const xml = await own.vm.xml();
+    const paths = ['kernel', 'initrd'].map((kind) => new RegExp(`<${kind}>(.*)</${kind}>`).exec(xml)?.[1] ?? '');
+    const [kernel = ''] = paths;
+    const { code, stderr } = await own.tryBackup('full', ...(await login(own)));
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`pool-create-as NAME dir --target '${dirname(kernel)}'`),
+    ]);
+    expect([await own.vm.checkpoints(), await own.points()]).toEqual([[], []]);
+    await own.libvirt.virsh('pool-create-as', 'boot files', 'dir', '--target', dirname(kernel));
+    await own.backup('full', 'virtnbdbackup.0', ...(await login(own)));
+    for (const path of paths)
+      expect(await identical(join(own.folder, `${basename(path)}.virtnbdbackup.0`), path)).toBe(true);
+    await own.expectAllPointsExact();
+    await own.libvirt.virsh('pool-destroy', 'boot files');
+    expect(await findLeftovers(own.libvirt, { folders: [own.folder] })).toEqual([]);
   });
 
   test('a VM that is off is refused with the reason', async () => {

@@ -11,7 +11,7 @@ test('several VMs, with all that libvirt lets a name have, are saved at the same
   const scenarios: Scenario[] = [];
   try {
     for (const name of names) {
-      const scenario = await Scenario.in(libvirt, [{ target: 'vda', size: '16M' }], name);
+      const scenario = await Scenario.in(libvirt, [{ target: 'vda', size: '16M' }], { name });
       scenarios.push(scenario);
       await scenario.vm.write('vda', 0, MIB, scenarios.length);
       await scenario.keepReference('virtnbdbackup.0');

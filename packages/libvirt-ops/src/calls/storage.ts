@@ -1,4 +1,5 @@
 import { plain, type Session } from './session.ts';
+import { receiveAll, withStream } from './streams.ts';
 
 export function storageCalls(session: Session) {
   const { libvirt } = session;
@@ -15,6 +16,22 @@ export function storageCalls(session: Session) {
         return session.value('virStoragePoolGetName', libvirt.virStoragePoolGetName(pool));
       } finally {
         libvirt.virStoragePoolFree(pool);
+      }
+    },
+
+    /** Bytes of the volume that has this path; fewer than `length` at its end. */
+    readVolume(path: string, offset: number, length: number): Uint8Array {
+      const volume = session.value(
+        'virStorageVolLookupByPath',
+        libvirt.virStorageVolLookupByPath(session.connection, plain(path)),
+      );
+      try {
+        return withStream(session, (stream) => {
+          session.count('virStorageVolDownload', libvirt.virStorageVolDownload(volume, stream, offset, length, 0));
+          return receiveAll(session, stream, `what libvirt sends of ${path}`, length);
+        });
+      } finally {
+        libvirt.virStorageVolFree(volume);
       }
     },
 

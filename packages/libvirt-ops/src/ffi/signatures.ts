@@ -89,8 +89,16 @@ export interface LibvirtFunctions {
   virDomainCheckpointDelete(checkpoint: CheckpointHandle, flags: number): number;
 
   virStorageVolLookupByName(pool: StoragePoolHandle, name: string): VolumeHandle | null;
+  virStorageVolLookupByPath(connection: ConnectHandle, path: string): VolumeHandle | null;
   virStorageVolFree(volume: VolumeHandle): number;
   virStorageVolGetXMLDesc(volume: VolumeHandle, flags: number): string | null;
+  virStorageVolDownload(
+    volume: VolumeHandle,
+    stream: StreamHandle,
+    offset: number,
+    length: number,
+    flags: number,
+  ): number;
 
   virDomainFSFreeze(domain: DomainHandle, mountpoints: string[] | null, count: number, flags: number): number;
   virDomainFSThaw(domain: DomainHandle, mountpoints: null, count: number, flags: number): number;
@@ -190,8 +198,11 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virDomainCheckpointDelete: 'int virDomainCheckpointDelete(void *checkpoint, unsigned int flags)',
 
   virStorageVolLookupByName: 'void *virStorageVolLookupByName(void *pool, const char *name)',
+  virStorageVolLookupByPath: 'void *virStorageVolLookupByPath(void *connection, const char *path)',
   virStorageVolFree: 'int virStorageVolFree(void *volume)',
   virStorageVolGetXMLDesc: 'str! virStorageVolGetXMLDesc(void *volume, unsigned int flags)',
+  virStorageVolDownload:
+    'int virStorageVolDownload(void *volume, void *stream, unsigned long long offset, unsigned long long length, unsigned int flags)',
 
   virDomainFSFreeze:
     'int virDomainFSFreeze(void *domain, const char **mountpoints, unsigned int count, unsigned int flags)',
