@@ -1,6 +1,6 @@
 import { TestLibvirt, waitFor } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
-import { run, start } from '../src/commands.ts';
+import { start } from '../src/commands.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
@@ -34,13 +34,16 @@ test('a second run on the same VM is refused, and with --wait comes after the fi
   await using other = await Scenario.copyOf(scenario);
   const first = start('virtnbdbackup', scenario.backupArgs('copy', '-v'), scenario.env);
   await waitFor(() => first.stderr().includes('step: copying'), { what: 'The first copy' });
+  // Else it may be over before the others have begun.
+  first.kill('SIGSTOP');
   const refused = await other.tryBackup('copy');
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('is held by process')]);
   const impatient = await other.tryBackup('copy', '--wait=0');
   expect(impatient.code).toBe(1);
-  const second = await run('virtnbdbackup', other.backupArgs('copy', '--wait'), other.env);
-  expect([second.code, (await first.ended).code]).toEqual([0, 0]);
-
+  const second = start('virtnbdbackup', other.backupArgs('copy', '--wait'), other.env);
+  await waitFor(() => second.stderr().includes('waiting for another run'), { what: 'The second run' });
+  first.kill('SIGCONT');
+  expect([(await second.ended).code, (await first.ended).code]).toEqual([0, 0]);
   expect([await scenario.points(), await other.points()]).toEqual([['copy'], ['copy']]);
 });
 
