@@ -184,6 +184,20 @@ describe('folders with manifests', () => {
     },
   );
 
+  test('damage that begins in a payload does not reach into the zero frame after it', async () => {
+    const folder = await tempFolder();
+    const frames: FrameSpec[] = [
+      { start: 0, length: 64 * KIB, fill: 1 },
+      { start: 64 * KIB, length: SIZE - 64 * KIB, zero: true },
+    ];
+    await makePoint(folder, { number: 0, chunkSize: 4096, disks: [{ virtualSize: SIZE, frames }] });
+    const path = join(folder, 'vda.full.data');
+    // The last chunk holds the end of the payload, the zero frame and the end of the file.
+    await flip(path, (await readFile(path)).length - 90);
+    const { damage } = await verifyFolder(host, folder);
+    expect([...(damage[0]?.diskRanges ?? [])].map(({ start, length }) => start + length)).toEqual([64 * KIB]);
+  });
+
   test('damage under newer data is hidden, and the newer point is ok', async () => {
     const folder = await tempFolder();
     const virtualSize = 8 * MIB;

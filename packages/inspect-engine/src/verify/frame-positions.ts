@@ -29,7 +29,8 @@ export function mapDamage(file: StreamFile, damaged: RangeList, options: { heade
       if (from < payload && options.headers) {
         disk.add(guestEnd, frame + 1 < index.count ? index.start(frame + 1) : meta.virtualSize);
       }
-      if (from >= payloadEnd || to <= payload) continue;
+      // A zero frame has no payload that damage could reach.
+      if (index.kind(frame) === 'zero' || from >= payloadEnd || to <= payload) continue;
       if (compressed) disk.add(start, start + length);
       else disk.add(start + Math.max(0, from - payload), start + Math.min(length, to - payload));
     }
