@@ -20,6 +20,8 @@ const RETRY_MS = 1_000;
 const PATIENCE_MS = 10 * 60_000;
 /** Milliseconds for a libvirt that is not there: a restart takes seconds. */
 const DAEMON_PATIENCE_MS = 60_000;
+/** In good order twice: the daemon may read the freeze of a run that was killed only after the first thaw. */
+const GOOD_ENDS = 2;
 
 class ThawWatchdog {
   readonly #order: WatchOrder;
@@ -27,6 +29,8 @@ class ThawWatchdog {
   #deadline: NodeJS.Timeout | undefined;
   #thawing: Promise<void> | undefined;
   #owed = false;
+  /** The run's pause is over: whoever pauses the VM from now on means it. */
+  #resumed = false;
   #connectedAt = 0;
   #attempts = 0;
 
@@ -66,9 +70,9 @@ class ThawWatchdog {
   async #thawPersistently(): Promise<void> {
     const end = performance.now() + PATIENCE_MS;
     this.#connectedAt = performance.now();
-    // Twice in good order: the daemon may have read the freeze of a run that was killed after the first thaw.
-    for (let done = 0; done < 2 && performance.now() < end && !this.#daemonIsGone(); ) {
+    for (let done = 0; done < GOOD_ENDS && performance.now() < end && !this.#daemonIsGone(); ) {
       done = (await this.#tryThaw()) ? done + 1 : 0;
+      if (this.#resumed) return;
       await sleep(RETRY_MS);
     }
     if (this.#order.pause) return;
@@ -98,7 +102,9 @@ class ThawWatchdog {
       this.#connectedAt = performance.now();
       if (!active) return true;
       if (this.#order.pause) {
-        if (state === 'paused') await this.#connection.resume(uuid);
+        if (state !== 'paused') return true;
+        await this.#connection.resume(uuid);
+        this.#resumed = true;
         return true;
       }
       await this.#connection.setAgentTimeout(uuid, AGENT_TIMEOUT_S).catch(() => undefined);
