@@ -5,6 +5,7 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { endingWithParent } from '../src/end-with-parent.ts';
 import { LocalHost } from '../src/index.ts';
 import { oddNames, tempFolder } from './temp.ts';
 
@@ -202,3 +203,11 @@ async function expectGone(pid: number): Promise<void> {
   process.kill(pid, 'SIGKILL');
   expect.unreachable(`process ${pid} still runs`);
 }
+
+test('a program whose starter died before it could be bound to it does not begin', async () => {
+  const trace = join(await tempFolder(), 'began');
+  const [program, args] = await endingWithParent('touch', [trace]);
+  // Another process is its parent here, as it would be then.
+  const { stdout } = await host.run('/bin/sh', ['-c', '"$@"; echo "ended with $?"', 'sh', program, ...args]);
+  expect([stdout, existsSync(trace)]).toEqual(['ended with 143\n', false]);
+});
