@@ -1,10 +1,13 @@
 import { crc32 } from 'node:zlib';
+import { Crc32Shift } from './crc32-shift.ts';
 
 /** What small reads are checked in. */
 export const SUM_BLOCK = 4096;
 /** For all sums of a file; untouched parts take no memory. A gigabyte of a file needs one of them. */
 const SUM_BYTES = 8 * 1024 * 1024;
 const WORD = 4;
+
+const pastBlock = new Crc32Shift(SUM_BLOCK);
 
 /**
  * Checksums of 4 KiB each, made of chunks that were found whole: with them a small read of the same chunk needs to read and
@@ -22,17 +25,28 @@ export class BlockSums {
     this.#slots = Math.min(chunks, Math.floor(SUM_BYTES / (WORD * this.#blocksPerChunk)));
   }
 
-  /** Takes the sums of a chunk whose checksum was right. */
-  learn(chunk: number, bytes: Uint8Array): void {
-    if (this.#slots === 0) return;
+  /**
+   * Takes the sums of a chunk if its checksum is right; the checksum comes of the sums, so that each byte is looked at once.
+   *
+   * @param crc CRC-32 that the chunk must have
+   * @returns whether it has
+   */
+  learn(chunk: number, bytes: Uint8Array, crc: number): boolean {
     this.#owners ??= new Float64Array(this.#slots);
     this.#sums ??= new Uint32Array(this.#slots * this.#blocksPerChunk);
     const slot = chunk % this.#slots;
+    this.#owners[slot] = 0;
     let at = slot * this.#blocksPerChunk;
+    let found = 0;
     for (let from = 0; from < bytes.length; from += SUM_BLOCK) {
-      this.#sums[at++] = crc32(bytes.subarray(from, from + SUM_BLOCK));
+      const block = bytes.subarray(from, from + SUM_BLOCK);
+      const sum = crc32(block);
+      found = block.length === SUM_BLOCK ? pastBlock.append(found, sum) : crc32(block, found);
+      this.#sums[at++] = sum;
     }
+    if (found !== crc) return false;
     this.#owners[slot] = chunk + 1;
+    return true;
   }
 
   has(chunk: number): boolean {

@@ -116,10 +116,7 @@ export class CheckedSource implements RandomAccessSource {
       await this.#readBlocks(chunk, from - start, place);
       return;
     }
-    const load = async (bytes: Uint8Array): Promise<void> => {
-      await this.#load(chunk, bytes);
-      if (small) this.#sums.learn(chunk, bytes);
-    };
+    const load = (bytes: Uint8Array) => (small ? this.#loadAndLearn(chunk, bytes) : this.#load(chunk, bytes));
     await this.#cache.use(chunk, this.#chunkLength(chunk), load, (bytes) => {
       place.set(bytes.subarray(from - start, to - start));
     });
@@ -142,6 +139,12 @@ export class CheckedSource implements RandomAccessSource {
   async #load(chunk: number, bytes: Uint8Array): Promise<void> {
     await this.#readSource(chunk * this.#chunks.chunkSize, bytes);
     this.#check(chunk, bytes);
+  }
+
+  /** As `#load`; later small reads of the chunk need but their own blocks. */
+  async #loadAndLearn(chunk: number, bytes: Uint8Array): Promise<void> {
+    await this.#readSource(chunk * this.#chunks.chunkSize, bytes);
+    if (!this.#sums.learn(chunk, bytes, this.#chunks.crc(chunk))) throw this.#damaged(chunk);
   }
 
   #chunkLength(chunk: number): number {

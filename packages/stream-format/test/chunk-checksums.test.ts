@@ -170,6 +170,22 @@ describe('checkedSource', () => {
     await expect(source.read(0, Buffer.alloc(chunkSize))).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset: 0 });
   });
 
+  test('a chunk with damage anywhere gives nothing to a small read elsewhere in it, however often it is asked', async () => {
+    const chunkSize = 64 * 1024;
+    const size = 2 * chunkSize - 1000;
+    for (const damaged of [0, 4096, chunkSize - 1, chunkSize, size - 1]) {
+      const bytes = Buffer.from(randomBytes(size));
+      const source = checkedSource(bytesSource(bytes), checksumsOf(bytes, chunkSize));
+      bytes[damaged] = (bytes[damaged] ?? 0) ^ 1;
+      const fileOffset = damaged < chunkSize ? 0 : chunkSize;
+      for (let time = 0; time < 2; time++) {
+        const read = source.read(fileOffset + 20_000, Buffer.alloc(100));
+        await expect(read).rejects.toMatchObject({ code: 'CHECKSUM', fileOffset });
+        await source.read(chunkSize - fileOffset + 20_000, Buffer.alloc(100));
+      }
+    }
+  });
+
   test('a read that failed is tried again at the next', async () => {
     const bytes = randomBytes(100);
     const inner = bytesSource(bytes);
