@@ -1,5 +1,5 @@
 import type { SetTransaction, Writer, WrittenData } from '@virtnbd/backup-set';
-import type { Host, HostFile } from '@virtnbd/host';
+import { EarlySync, type Host, type HostFile } from '@virtnbd/host';
 import { type ExtentRun, NbdClient } from '@virtnbd/nbd-client';
 import { type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
 import { withDifferences } from './compare-clean.ts';
@@ -80,16 +80,21 @@ async function copyOut(
     const { dataBytes, zeroBytes } = table;
     tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
     await using out = await transaction.createData(file);
+    await using sync = new EarlySync([out]);
     const copy = (writer: FrameWriter): Promise<void> =>
       copyDisk(rateLimit?.over(client) ?? client, writer, table, {
         signal,
         buffers: options.buffers,
-        onBytes: (bytes) => tell({ type: 'progress', disk: target, bytes }),
+        onBytes: (bytes) => {
+          sync.written(bytes);
+          tell({ type: 'progress', disk: target, bytes });
+        },
       });
     const written =
       disk.output === 'raw'
         ? await writeRaw(out, virtualSize, copy)
         : await writeStream(out, header(disk, dataBytes, options), options.compress, copy);
+    await sync.finish();
     await out.close();
     await client.close();
     await transaction.dataWritten(file, written);

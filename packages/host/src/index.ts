@@ -1,5 +1,6 @@
 export { isTemporaryName } from './atomic-write.ts';
 export { type Companion, startCompanion } from './companion.ts';
+export { EarlySync } from './early-sync.ts';
 export { HostError, type HostErrorCode, type HostErrorFields } from './errors.ts';
 export type {
   ByteSink,

@@ -43,6 +43,8 @@ export class LocalFile implements HostFile {
   #end: number;
   /** The last append that was asked for: appends stand in a row. */
   #lastAppend: Promise<void> = Promise.resolve();
+  /** It is done, and has not failed. */
+  #idle = true;
   #closing: Promise<void> | undefined;
 
   constructor(handle: FileHandle, path: string, mode: OpenMode, end: number) {
@@ -71,17 +73,17 @@ export class LocalFile implements HostFile {
   }
 
   write(chunks: readonly Uint8Array[]): Promise<void> {
-    const append = this.#lastAppend.then(() =>
-      naming('cannot write', this.path, async () => {
-        const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-        const position = this.#mode === 'append-new' ? null : this.#end;
-        await writeFully((some, at) => this.#writeSome(some, at), chunks, position);
-        this.#end += length;
-      }),
-    );
+    // Where none is under way the system is asked at once: it writes while the caller goes on with other work.
+    const append = this.#idle ? this.#append(chunks) : this.#lastAppend.then(() => this.#append(chunks));
+    this.#idle = false;
     this.#lastAppend = append;
-    // Who asked for this append hears of its failure; so does every later one.
-    append.catch(() => undefined);
+    append.then(
+      () => {
+        this.#idle = this.#lastAppend === append;
+      },
+      // Who asked for this append hears of its failure; so does every later one.
+      () => undefined,
+    );
     return append;
   }
 
@@ -122,6 +124,15 @@ export class LocalFile implements HostFile {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #append(chunks: readonly Uint8Array[]): Promise<void> {
+    await naming('cannot write', this.path, async () => {
+      const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+      const position = this.#mode === 'append-new' ? null : this.#end;
+      await writeFully((some, at) => this.#writeSome(some, at), chunks, position);
+      this.#end += length;
+    });
   }
 
   async #writeSome(chunks: Uint8Array[], position: number | null): Promise<number> {

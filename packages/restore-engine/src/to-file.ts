@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { EarlySync } from '@virtnbd/host';
 import type { DiskContent } from './content.ts';
-import { EarlySync } from './early-sync.ts';
 import { RestoreError } from './errors.ts';
 import { imageOptions } from './image-options.ts';
 import { createImage, withImage } from './image-server.ts';

@@ -1,11 +1,11 @@
-import type { Host, HostFile } from '@virtnbd/host';
+import type { Host, HostFile } from './host.ts';
 
 /** Bytes that may be written before they are sent on their way to the disk. */
 const STRIDE = 128 << 20;
 
 /**
- * Sends what another program writes to a file to stable storage while it is still writing, so that not all of it is left
- * to the sync at the end: the disk works at the same time as the program.
+ * Sends what is written to files to stable storage while more is being written, by this program or another one, so that
+ * not all of it is left to the sync at the end: the disk works at the same time as the writer.
  */
 export class EarlySync implements AsyncDisposable {
   readonly #files: readonly HostFile[];
@@ -14,11 +14,12 @@ export class EarlySync implements AsyncDisposable {
   /** The system tells a failure to write once: it is kept for `finish`. */
   #failure: { readonly error: unknown } | undefined;
 
-  private constructor(files: readonly HostFile[]) {
+  /** @param files open since before the first byte was written, so that no failure to write one is missed */
+  constructor(files: readonly HostFile[]) {
     this.#files = files;
   }
 
-  /** Opened before the first byte is written, so that no failure to write one is missed. */
+  /** Of files that another program is going to write. */
   static async open(host: Host, paths: readonly string[]): Promise<EarlySync> {
     const files: HostFile[] = [];
     try {
@@ -51,6 +52,7 @@ export class EarlySync implements AsyncDisposable {
     await this.#syncAll();
   }
 
+  /** Closes the files. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#syncing;
     for (const file of this.#files) await file.close();
