@@ -17,6 +17,7 @@ export type BackupErrorCode =
   | 'WATCHDOG'
   | 'NOT_PERMITTED'
   | 'OLD_VERSION'
+  | 'NO_BACKUPS' // the hypervisor makes none of such a VM while it has a process
   | 'NO_SPACE'
   | 'NO_JOB'
   | 'SCRATCH_FULL'

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { Host } from '@virtnbd/host';
-import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
+import { type GuestKind, type LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
 import type { BackupRequest } from './context.ts';
 import { BackupError } from './errors.ts';
 import { type DiskEstimate, totalBytes } from './estimate.ts';
@@ -19,12 +19,13 @@ const SCRATCH_SHARE = 0.05;
 const COMPRESSED_SHARE = 0.5;
 
 interface PreflightInput {
-  readonly libvirt: Pick<LibvirtConnection, 'version' | 'jobInfo'>;
+  readonly libvirt: Pick<LibvirtConnection, 'version' | 'domainCapabilities' | 'jobInfo'>;
   readonly host: Host;
   /** null where its files are not reached. */
   readonly hypervisor: Host | null;
   readonly request: BackupRequest;
   readonly plan: Pick<RunPlan, 'domain' | 'state' | 'handling'>;
+  readonly guest: GuestKind;
   readonly estimates: readonly DiskEstimate[];
   /** The user that the VM's qemu runs as; null where that is not known. */
   readonly qemuUser: UnixUser | null;
@@ -37,12 +38,13 @@ interface PreflightInput {
 /**
  * What would stop the run or harm the guest, before anything has happened. Each refusal names the command that mends it.
  *
- * @throws BackupError OLD_VERSION, JOB_ACTIVE, NO_SPACE, BAD_PATH
+ * @throws BackupError OLD_VERSION, NO_BACKUPS, JOB_ACTIVE, NO_SPACE, BAD_PATH
  */
 export async function preflight(input: PreflightInput): Promise<void> {
   await checkVersions(input);
   const { state, handling } = input.plan;
   if (state !== 'off') {
+    await checkCapability(input);
     // One that is yet to be started has none.
     if (handling !== 'start') await checkJobs(input);
     await checkQemuUser(input);
@@ -66,6 +68,31 @@ function tooOld(what: string, found: number, least: number, from: string): Backu
 
 function versionText(version: number): string {
   return `${Math.floor(version / 1_000_000)}.${Math.floor(version / 1_000) % 1_000}.${version % 1_000}`;
+}
+
+/**
+ * Versions tell less than the hypervisor does: a QEMU may be built without what a job needs, and libvirt's own demands
+ * have grown since 7.6.
+ */
+async function checkCapability({ libvirt, guest, plan: { domain } }: PreflightInput): Promise<void> {
+  const { backup } = await libvirt.domainCapabilities(guest).catch((error: unknown) => {
+    if (error instanceof LibvirtError && error.code !== 'CLOSED') return { backup: null }; // the job itself will tell
+    throw error;
+  });
+  if (backup !== false) return;
+  const kind = Object.entries({
+    '--emulatorbin': guest.emulator,
+    '--arch': guest.arch,
+    '--machine': guest.machine,
+    '--virttype': guest.type,
+  });
+  const options = kind.flatMap(([option, value]) => (value === null ? [] : [`${option} '${value}'`]));
+  throw new BackupError(
+    'NO_BACKUPS',
+    `the VM ${domain.name} cannot be backed up while it has a process: libvirt says of its QEMU (${guest.emulator ?? 'the default one'}) ` +
+      `that it makes no backups; see: virsh domcapabilities ${options.join(' ')} | grep backup; update QEMU (6.1 or newer ` +
+      'has all that libvirt asks for) and start the VM anew, or shut it down: one that is off is saved without a job',
+  );
 }
 
 /** A backup job was looked for before; this is about all others: libvirt would wait for their end for 30 seconds. */

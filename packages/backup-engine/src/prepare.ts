@@ -97,7 +97,19 @@ export async function prepare(
   };
   const { qemuUser } = description;
   const network = transfer !== undefined;
-  await preflight({ libvirt, host, hypervisor, request, plan, estimates, qemuUser, piped, network, tell });
+  await preflight({
+    libvirt,
+    host,
+    hypervisor,
+    request,
+    plan,
+    guest: description,
+    estimates,
+    qemuUser,
+    piped,
+    network,
+    tell,
+  });
   return plan;
 }
 

@@ -5,6 +5,7 @@ import { type JobInfo, LibvirtError } from '@virtnbd/libvirt-ops';
 import { requires, type TempFolder, tempFolder } from '@virtnbd/test-kit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { beginError } from '../src/begin-error.ts';
+import type { DomainState } from '../src/plan.ts';
 import { preflight } from '../src/preflight.ts';
 import { mayNot } from '../src/qemu-user.ts';
 import { ScratchWatch } from '../src/scratch-watch.ts';
@@ -28,8 +29,11 @@ function roomy(free: number): LocalHost {
 }
 
 interface Found {
+  state?: DomainState;
   libvirt?: number;
   qemu?: number;
+  /** What libvirt says of the VM's kind. */
+  backup?: boolean | null | LibvirtError;
   job?: JobInfo;
   free?: number;
   bytes?: number;
@@ -42,6 +46,11 @@ async function check(found: Found): Promise<string[]> {
   await preflight({
     libvirt: {
       version: async () => ({ libvirt: found.libvirt ?? 9_000_000, hypervisor: found.qemu ?? 7_002_000, client: 0 }),
+      domainCapabilities: async () => {
+        const { backup = true } = found;
+        if (backup instanceof LibvirtError) throw backup;
+        return { backup };
+      },
       jobInfo: async () => found.job ?? { type: 'none', operation: 'unknown' },
     },
     host: machine,
@@ -53,7 +62,8 @@ async function check(found: Found): Promise<string[]> {
       scratchFolder: folder.path,
       ...(found.force !== undefined && { force: found.force }),
     },
-    plan: { domain: { name: 'vm1', uuid: 'U' }, state: 'running', handling: 'none' },
+    plan: { domain: { name: 'vm1', uuid: 'U' }, state: found.state ?? 'running', handling: 'none' },
+    guest: { emulator: '/opt/qemu', arch: 'x86_64', machine: 'pc', type: 'kvm' },
     estimates: [{ disk: 'vda', virtualSize: 4096 * MIB, bytes: found.bytes ?? 100 * MIB }],
     qemuUser: null,
     piped: false,
@@ -72,11 +82,23 @@ test('a host that has what it needs passes', async () => {
 test.each<[string, Found, string, string]>([
   ['an old libvirt', { libvirt: 7_005_000 }, 'OLD_VERSION', 'apt-get install libvirt-daemon'],
   ['an old QEMU', { qemu: 4_001_001 }, 'OLD_VERSION', 'QEMU 4.1.1'],
+  ['a QEMU that makes no backups', { backup: false }, 'NO_BACKUPS', "--emulatorbin '/opt/qemu' --arch 'x86_64'"],
   ['another job', { job: { type: 'unbounded', operation: 'migration-out' } }, 'JOB_ACTIVE', 'virsh domjobabort vm1'],
   ['a full scratch file system', { free: 130 * MIB, bytes: 100 * MIB }, 'NO_SPACE', '--scratchdir'],
   ['a full backup file system', { free: 400 * MIB, bytes: 500 * MIB }, 'NO_SPACE', 'df -h'],
 ])('%s is refused, with the command that mends it', async (_name, found, code, command) => {
   await expect(check(found)).rejects.toMatchObject({ code, message: expect.stringContaining(command) });
+});
+
+test.each<[string, Found]>([
+  ['does not say whether it makes backups', { backup: null }],
+  ['does not tell what such a VM can do', { backup: new LibvirtError('INVALID_ARG', 'no such machine') }],
+])('a libvirt that %s is judged by its version', async (_name, found) => {
+  expect(await check(found)).toEqual([]);
+});
+
+test('a VM that is off needs no backup job, nor a QEMU that makes one', async () => {
+  expect(await check({ backup: false, state: 'off' })).toEqual([]);
 });
 
 test('too little space is a warning under --force', async () => {

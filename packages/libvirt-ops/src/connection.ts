@@ -1,6 +1,6 @@
 import { BlockJobs } from './block-jobs.ts';
 import type { CheckpointXmlOptions, CreateCheckpointOptions, DeleteCheckpointOptions } from './calls/checkpoints.ts';
-import type { OpenRequest, Versions } from './calls/connect.ts';
+import type { GuestKind, OpenRequest, Versions } from './calls/connect.ts';
 import type { CreateDomainOptions, DomainInfo, DomainXmlOptions } from './calls/domains.ts';
 import type { GuestInfo } from './calls/guest.ts';
 import type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
@@ -10,6 +10,7 @@ import { LibvirtError, OwnErrorCode } from './errors.ts';
 import { runningBackup, waitForJobEnd } from './job-end.ts';
 import type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } from './options.ts';
 import { WorkerThread } from './worker-thread.ts';
+import { type DomainCapabilities, parseDomainCapabilities } from './xml/capabilities.ts';
 import { parseCheckpoint } from './xml/checkpoint.ts';
 import { parseVolume, type VolumeDescription } from './xml/volume.ts';
 
@@ -81,6 +82,18 @@ export class LibvirtConnection implements AsyncDisposable {
   /** The XML about the host and the guests that it can run. */
   capabilities(): Promise<string> {
     return this.#thread.call('capabilities');
+  }
+
+  /**
+   * What the hypervisor can do with a guest of this kind.
+   *
+   * @throws LibvirtError INVALID_ARG when there is no such emulator, or it does not run such guests; BAD_XML
+   */
+  async domainCapabilities(kind: GuestKind): Promise<DomainCapabilities> {
+    const { emulator, arch, machine, type } = kind;
+    return await parseDomainCapabilities(
+      await this.#thread.call('domainCapabilities', { emulator, arch, machine, type }),
+    );
   }
 
   /** The URI that libvirt itself says: aliases of its configuration are resolved. */

@@ -5,7 +5,7 @@ export type {
   CreateCheckpointOptions,
   DeleteCheckpointOptions,
 } from './calls/checkpoints.ts';
-export type { Versions } from './calls/connect.ts';
+export type { GuestKind, Versions } from './calls/connect.ts';
 export type { CreateDomainOptions, DomainInfo, DomainState, DomainXmlOptions } from './calls/domains.ts';
 export type { GuestInfo } from './calls/guest.ts';
 export type { BackupBeginOptions, JobInfo, JobInfoOptions } from './calls/jobs.ts';
@@ -30,7 +30,7 @@ export {
   buildBackupXml,
   parseBackupJob,
 } from './xml/backup.ts';
-export { parseSecurityModels, type SecurityModel } from './xml/capabilities.ts';
+export { type DomainCapabilities, parseSecurityModels, type SecurityModel } from './xml/capabilities.ts';
 export {
   buildCheckpointXml,
   type CheckpointDescription,

@@ -37,6 +37,15 @@ afterEach(async () => {
   await connection.close();
 });
 
+test('the hypervisor says of a VM of its kind whether it makes backups', async () => {
+  const kind = await parseDomain(await connection.domainXml(vm.uuid));
+  expect(kind).toMatchObject({ arch: 'x86_64', machine: expect.stringContaining('pc') });
+  expect(await connection.domainCapabilities(kind)).toEqual({ backup: true });
+  await expect(connection.domainCapabilities({ ...kind, machine: 'no-such' })).rejects.toMatchObject({
+    code: 'INVALID_ARG',
+  });
+});
+
 /** The XML of a job on vda, with odd characters in its paths. */
 function job(incremental?: string): string {
   return buildBackupXml({

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseDomain } from '../src/index.ts';
+import { parseDomainCapabilities } from '../src/xml/capabilities.ts';
 
 const UUID = '8dd0e290-23b2-4814-b398-0657525ab75f';
 
@@ -70,6 +71,29 @@ test('a running domain tells as which user its qemu runs, and what confines it',
   expect(qemuUser).toEqual({ uid: 64055, gid: 108 });
   expect(securityModels).toEqual(['apparmor', 'dac']);
   expect(await parseDomain(domain(''))).toMatchObject({ qemuUser: null, securityModels: [] });
+});
+
+test('a domain tells the kind of guest that it is', async () => {
+  const os = "<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>";
+  expect(await parseDomain(domain('<emulator>/q</emulator>', os))).toMatchObject({
+    ...{ emulator: '/q', arch: 'x86_64', machine: 'pc-q35-7.2', type: 'kvm' },
+  });
+  expect(await parseDomain(domain(''))).toMatchObject({ emulator: null, arch: null, machine: null });
+});
+
+describe('capabilities of a kind of guest', () => {
+  const told = (features: string) =>
+    parseDomainCapabilities(`<domainCapabilities><path>/q</path><features>${features}</features></domainCapabilities>`);
+
+  test('tell whether backups are possible', async () => {
+    expect(await told("<gic supported='no'/><backup supported='yes'/>")).toEqual({ backup: true });
+    expect(await told("<backup supported='no'/>")).toEqual({ backup: false });
+  });
+
+  test('may not speak of backups at all', async () => {
+    expect(await told("<gic supported='no'/>")).toEqual({ backup: null });
+    expect(await parseDomainCapabilities('<domainCapabilities/>')).toEqual({ backup: null });
+  });
 });
 
 describe('a disk', () => {

@@ -18,6 +18,18 @@ export interface Versions {
   readonly client: number;
 }
 
+/** What libvirt tells guests' capabilities by; null where it shall take its default. */
+export interface GuestKind {
+  /** The program that runs it: an absolute path. */
+  readonly emulator: string | null;
+  /** `x86_64`. */
+  readonly arch: string | null;
+  /** `pc-q35-7.2`. */
+  readonly machine: string | null;
+  /** `kvm`, `qemu`. */
+  readonly type: string | null;
+}
+
 const CONNECT_READ_ONLY = 1 << 0;
 
 export function connectCalls(session: Session) {
@@ -48,6 +60,21 @@ export function connectCalls(session: Session) {
       return session.value('virConnectGetCapabilities', libvirt.virConnectGetCapabilities(session.connection));
     },
 
+    /** The XML about what a guest of this kind can have and do; libvirt takes its default for what is null. */
+    domainCapabilities({ emulator, arch, machine, type }: GuestKind): string {
+      return session.value(
+        'virConnectGetDomainCapabilities',
+        libvirt.virConnectGetDomainCapabilities(
+          session.connection,
+          plainOrNull(emulator),
+          plainOrNull(arch),
+          plainOrNull(machine),
+          plainOrNull(type),
+          0,
+        ),
+      );
+    },
+
     /** As libvirt sees it: aliases resolved. */
     uri(): string {
       return session.value('virConnectGetURI', libvirt.virConnectGetURI(session.connection));
@@ -64,6 +91,10 @@ export function connectCalls(session: Session) {
       return { libvirt: Number(daemon[0]), hypervisor: Number(hypervisor[0]), client: Number(client[0]) };
     },
   };
+}
+
+function plainOrNull(text: string | null): string | null {
+  return text === null ? null : plain(text);
 }
 
 function open(session: Session, request: OpenRequest): ConnectHandle {

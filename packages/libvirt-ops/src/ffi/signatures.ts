@@ -29,6 +29,14 @@ export interface LibvirtFunctions {
   virConnectGetLibVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
   virConnectGetVersion(connection: ConnectHandle, version: Out<number | bigint>): number;
   virConnectGetCapabilities(connection: ConnectHandle): string | null;
+  virConnectGetDomainCapabilities(
+    connection: ConnectHandle,
+    emulator: string | null,
+    arch: string | null,
+    machine: string | null,
+    type: string | null,
+    flags: number,
+  ): string | null;
   virConnectListAllDomains(connection: ConnectHandle, domains: Out<Address | null>, flags: number): number;
 
   virDomainLookupByName(connection: ConnectHandle, name: string): DomainHandle | null;
@@ -138,6 +146,8 @@ export const PROTOTYPES: Readonly<Record<keyof LibvirtFunctions, string>> = {
   virConnectGetLibVersion: 'int virConnectGetLibVersion(void *connection, _Out_ unsigned long *version)',
   virConnectGetVersion: 'int virConnectGetVersion(void *connection, _Out_ unsigned long *version)',
   virConnectGetCapabilities: 'str! virConnectGetCapabilities(void *connection)',
+  virConnectGetDomainCapabilities:
+    'str! virConnectGetDomainCapabilities(void *connection, const char *emulator, const char *arch, const char *machine, const char *type, unsigned int flags)',
   virConnectListAllDomains: 'int virConnectListAllDomains(void *connection, _Out_ void **domains, unsigned int flags)',
 
   virDomainLookupByName: 'void *virDomainLookupByName(void *connection, const char *name)',

@@ -14,6 +14,9 @@ export interface DomainDescription {
   readonly bootFiles: BootFiles;
   /** The program that runs it; null where libvirt chooses. */
   readonly emulator: string | null;
+  /** Its processor (`x86_64`) and its board (`pc-q35-7.2`), where the XML names them: of a domain that libvirt knows, it does. */
+  readonly arch: string | null;
+  readonly machine: string | null;
   /** It has a channel for the QEMU guest agent (which may not run). */
   readonly guestAgent: boolean;
   /** Of a running domain: whether something in the guest has opened that channel; null when the XML does not say. */
@@ -72,6 +75,7 @@ export async function parseDomain(xml: string): Promise<DomainDescription> {
   const name = root.textOf('name');
   if (name === undefined || name === '') throw badXml('The domain XML has no <name>');
   const devices = root.child('devices');
+  const system = root.child('os')?.child('type');
   const agent = devices?.all('channel').find(isAgentChannel);
   const channelState = agent?.child('target')?.attribute('state');
   const tpm = devices?.all('tpm').find((device) => device.child('backend')?.attribute('type') === 'emulator');
@@ -84,6 +88,8 @@ export async function parseDomain(xml: string): Promise<DomainDescription> {
     disks: (devices?.all('disk') ?? []).map(describeDisk),
     bootFiles: bootFiles(root.child('os')),
     emulator: devices?.textOf('emulator')?.trim() || null,
+    arch: system?.attribute('arch') ?? null,
+    machine: system?.attribute('machine') ?? null,
     guestAgent: agent !== undefined,
     guestAgentConnected: channelState === undefined ? null : channelState === 'connected',
     emulatedTpm: tpm !== undefined,
