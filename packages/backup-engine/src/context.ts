@@ -51,7 +51,7 @@ export interface BackupRequest {
    * VM's disks before the point is committed. None when absent.
    */
   readonly prove?: number;
-  /** Of inc and diff of a VM that runs: no backup is made when fewer bytes than this have changed. */
+  /** Of inc and diff: no backup is made when fewer bytes than this have changed. */
   readonly threshold?: number;
   /** Goes on where too little space is free, with a warning. */
   readonly force?: boolean;

@@ -1,4 +1,7 @@
+import type { Host } from '@virtnbd/host';
 import { type LibvirtConnection, parseCheckpoint } from '@virtnbd/libvirt-ops';
+import { dirtyInImages } from './dirty-in-images.ts';
+import { requireHypervisor } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
 
 /** How much a run will read of a disk. */
@@ -10,19 +13,29 @@ export interface DiskEstimate {
   readonly bytes: number;
 }
 
+interface EstimateTools {
+  readonly libvirt: LibvirtConnection;
+  readonly hypervisor: Host | null;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Estimates what a run will save. Changes are counted by libvirt, from the dirty bitmaps; of a whole disk it is what its
- * images take, and for what cannot be known the whole disk.
+ * Estimates what a run will save. Changes are counted from the dirty bitmaps: by libvirt, or, of a VM that is off, from
+ * those in its images. Of a whole disk it is what its images take, and for what cannot be known the whole disk.
  */
 export async function estimateDisks(
-  libvirt: LibvirtConnection,
+  { libvirt, hypervisor, signal }: EstimateTools,
   { domain, disks, parent, state }: Pick<RunPlan, 'domain' | 'disks' | 'parent' | 'state'>,
 ): Promise<DiskEstimate[]> {
-  const counted = disks.some(({ since }) => since !== null) && state !== 'off' && parent !== null;
-  const dirty = counted ? await dirtyBytes(libvirt, domain.uuid, parent) : new Map<string, number>();
+  const dirty = async (): Promise<ReadonlyMap<string, number>> => {
+    if (parent === null || disks.every(({ since }) => since === null)) return new Map();
+    if (state !== 'off') return await dirtyBytes(libvirt, domain.uuid, parent);
+    return await dirtyInImages(requireHypervisor(hypervisor), { disks, parent }, signal);
+  };
+  const changed = await dirty();
   return disks.map(({ target, virtualSize, allocated, since }) => {
     const whole = Math.min(virtualSize, allocated ?? virtualSize);
-    return { disk: target, virtualSize, bytes: since === null ? whole : (dirty.get(target) ?? whole) };
+    return { disk: target, virtualSize, bytes: since === null ? whole : (changed.get(target) ?? whole) };
   });
 }
 

@@ -60,7 +60,8 @@ export function imageSocket(folder: string, target: string): string {
   return join(folder, `${target}.sock`);
 }
 
-function imageServersFolder(): string {
+/** A new name for the folder of the image servers' sockets. */
+export function imageServersFolder(): string {
   return `/tmp/virtnbdbackup.${process.pid}.${randomBytes(4).toString('hex')}`;
 }
 

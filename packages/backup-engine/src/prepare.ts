@@ -83,7 +83,10 @@ export async function prepare(
   for (const message of warnings) tell({ type: 'warning', message });
   const autostart = await libvirt.autostart(domain.uuid);
   const question = { description, uuid: domain.uuid, state, point, uri: libvirt.uri, autostart };
-  const estimates = await estimateDisks(libvirt, { domain, disks, state, parent: parent?.id ?? null });
+  const estimates = await estimateDisks(
+    { libvirt, hypervisor, signal },
+    { domain, disks, state, parent: parent?.id ?? null },
+  );
   const plan: RunPlan = {
     ...{ level, domain, state: acting, handling, point, disks, domainXml, estimates },
     checkpoint: checkpoints.create,

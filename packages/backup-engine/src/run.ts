@@ -59,7 +59,7 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   step('planned');
   const changed = totalBytes(plan.estimates);
   const { threshold } = request;
-  if (threshold !== undefined && plan.parent !== null && found !== 'off' && changed < threshold)
+  if (threshold !== undefined && plan.parent !== null && changed < threshold)
     return { skipped: true, estimate: changed };
   const onLibvirt: RunTools['onLibvirt'] = async (call) => {
     try {

@@ -15,7 +15,7 @@ import type { RunPlan } from './plan.ts';
  */
 export async function serveImages(
   host: Host,
-  plan: RunPlan,
+  plan: Pick<RunPlan, 'disks' | 'parent'>,
   folder: string,
   { severalClients, signal }: { readonly severalClients: boolean; readonly signal: AbortSignal },
 ): Promise<DiskExports> {

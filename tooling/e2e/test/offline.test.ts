@@ -30,6 +30,20 @@ test('increments of a VM that is off are differentials; the chain goes on exactl
   await scenario.expectAllPointsExact();
 });
 
+test('-p and -T go by what has changed also when the VM is off', async () => {
+  await using scenario = await Scenario.start([{ target: 'vda' }, { target: 'vdb', size: '8M' }]);
+  const { vm } = scenario;
+  await vm.write('vda', 0, 16 * MIB, 0x11);
+  await scenario.backupOnly('full');
+  await vm.write('vda', 4 * MIB, MIB, 0x22);
+  await vm.zero('vda', 0, MIB, { unmap: true });
+  await vm.destroy();
+  expect((await scenario.backupOnly('inc', '-p')).stdout).toBe(`${2 * MIB}\n`);
+  const { stderr } = await scenario.backupOnly('inc', '-T', '4M');
+  expect(stderr).toContain(`${2 * MIB} bytes have changed`);
+  expect(await scenario.points()).toEqual(['virtnbdbackup.0']);
+});
+
 test('auto makes a copy of a VM that is off, a full once it runs, and increments from there', async () => {
   await using scenario = await Scenario.start();
   await scenario.vm.write('vda', 0, MIB, 0x11);
