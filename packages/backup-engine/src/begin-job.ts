@@ -1,14 +1,14 @@
 import { runDescription, type SetTransaction } from '@virtnbd/backup-set';
 import { readCheckpoints } from '@virtnbd/checkpoint-store';
-import type { NbdAddress } from '@virtnbd/nbd-client';
 import { withAgentTimeout } from './agent-timeout.ts';
 import { beginError } from './begin-error.ts';
 import type { BackupRequest } from './context.ts';
-import { type DiskExports, LINK_CONNECTIONS } from './disk-exports.ts';
+import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
 import { whileFrozen } from './frozen.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
 import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
+import { networkExports } from './network-exports.ts';
 import { whilePaused } from './paused.ts';
 import type { RunPlan } from './plan.ts';
 import type { TransactionTools } from './point-run.ts';
@@ -71,9 +71,7 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   const dirtyContext = (target: string): string => `qemu:dirty-bitmap:${exportBitmap(target)}`;
   const { transfer } = context;
   if (transfer === undefined) return await socketExports(requireHypervisor(context.hypervisor), job, dirtyContext, end);
-  const { connect: host, port, tls } = transfer;
-  const address = (): NbdAddress => ({ host, port });
-  return { address, ...(tls && { tls }), connections: LINK_CONNECTIONS, dirtyContext, end };
+  return networkExports(transfer, dirtyContext, end);
 }
 
 /** @returns whether the guest's agent answers */

@@ -9,8 +9,8 @@ export interface DiskExports {
   /** Connections that share a disk's blocks; one when absent. */
   readonly connections?: number;
   /**
-   * What stands behind a failure of the NBD connection, where something is known: the link to the hypervisor is gone, or
-   * the socket may not be opened; else the failure itself.
+   * What stands behind a failure of the NBD connection, where something is known: the link to the hypervisor is gone,
+   * the socket may not be opened, or the certificates do not go together; else the failure itself.
    */
   explain?(failure: unknown): Promise<unknown>;
   /** The meta context that tells which blocks an increment has to save. */

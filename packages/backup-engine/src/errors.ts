@@ -25,7 +25,8 @@ export type BackupErrorCode =
   | 'EXPORT_MISMATCH'
   | 'COPY_FAILED'
   | 'ONLY_LIBVIRT' // neither files nor programs of the hypervisor's host are reached
-  | 'SOCKET_DENIED';
+  | 'SOCKET_DENIED'
+  | 'TLS_FAILED'; // the certificates of the two sides do not go together
 
 /** A backup that could not be made, or not be undone; the message says what happened, to what, and what to do. */
 export class BackupError extends Error {

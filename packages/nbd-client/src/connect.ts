@@ -4,7 +4,7 @@ import { NbdError, printable } from './errors.ts';
 import { askForTls, greet, negotiate, type Session } from './handshake.ts';
 import { HandshakeStream } from './handshake-stream.ts';
 import type { ConnectOptions, HandshakeOptions } from './options.ts';
-import { checkTlsOptions, type NbdTlsOptions } from './tls.ts';
+import { checkTlsOptions, endedUnderTls, type NbdTlsOptions } from './tls.ts';
 import { Transport } from './transport.ts';
 
 /** A connection in the transmission phase. */
@@ -113,7 +113,7 @@ class Handshake {
   async #encrypt(tls: NbdTlsOptions, address: NbdAddress): Promise<void> {
     await askForTls(this.#stream);
     this.#transport = await this.#transport.secure(tls, address, this.#signal);
-    this.#stream = new HandshakeStream(this.#transport);
+    this.#stream = new HandshakeStream(this.#transport, (cause) => endedUnderTls(tls, cause));
   }
 }
 

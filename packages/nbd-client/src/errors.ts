@@ -3,7 +3,8 @@
  * - `CONNECT`: no connection to the server (`cause` has the system's error);
  * - `HANDSHAKE`: the server refused an option (`reply` says how, `NBD_REP_ERR_UNKNOWN`: no such export), or the connection
  *   ended before the handshake did;
- * - `TLS`: the server refuses TLS (`reply`), or the TLS handshake failed: a wrong certificate, name or key (`cause`);
+ * - `TLS`: the server refuses TLS (`reply`), the TLS handshake failed: a wrong certificate, name or key (`cause`), or the server
+ *   ends the connection after it, as one does that wants a client certificate;
  * - `TIMEOUT`: connecting and the handshake took longer than `timeoutMs`; a request took longer than its time-out (the
  *   connection stays usable); or the server said nothing for `idleTimeoutMs` while it owed replies (the connection ends);
  * - `PROTOCOL`: the server broke the protocol; the connection is closed and everything in flight has failed;

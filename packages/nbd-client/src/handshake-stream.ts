@@ -12,7 +12,12 @@ export class HandshakeStream {
   #failure: NbdError | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(transport: Transport) {
+  /** @param ended what a server means that closes the connection before the handshake is over */
+  constructor(
+    transport: Transport,
+    ended: (cause: Error | undefined) => NbdError = (cause) =>
+      new NbdError('HANDSHAKE', 'the NBD server closed the connection during the handshake', { cause }),
+  ) {
     this.#transport = transport;
     transport.listen({
       data: (bytes) => {
@@ -27,7 +32,7 @@ export class HandshakeStream {
       },
       drain: () => {},
       closed: (cause) => {
-        this.fail(new NbdError('HANDSHAKE', 'the NBD server closed the connection during the handshake', { cause }));
+        this.fail(ended(cause));
       },
     });
   }

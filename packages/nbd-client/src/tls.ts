@@ -137,12 +137,23 @@ function isEmpty(certificate: PeerCertificate | undefined): boolean {
   return certificate === undefined || Object.keys(certificate).length === 0;
 }
 
+/** With TLS 1.3 the server judges a client when that takes the handshake for done: the connection just ends. */
+export function endedUnderTls({ cert, psk }: NbdTlsOptions, cause: Error | undefined): NbdError {
+  const known = cert ?? psk;
+  const why =
+    known === undefined ? 'no client certificate was shown: it may want one (cert, key)' : 'it may not know us';
+  return new NbdError('TLS', `the NBD server closed the connection as soon as it was encrypted; ${why}`, { cause });
+}
+
 function tlsError(cause: Error & { code?: string }): NbdError {
   const advice = ADVICE.get(cause.code ?? '');
-  const message = `TLS with the NBD server failed: ${printable(cause.message)}`;
+  const said = printable(cause.message).replace(NODE_ADVICE, '');
+  const message = `TLS with the NBD server failed: ${said}`;
   return new NbdError('TLS', advice === undefined ? message : `${message}; ${advice}`, { cause });
 }
 
+/** What node adds, which is about node's own options. */
+const NODE_ADVICE = /; if the root CA is installed locally.*$/;
 const UNTRUSTED = 'pass the certificate of the authority that signed it (ca)';
 const ADVICE: ReadonlyMap<string, string> = new Map([
   ['SELF_SIGNED_CERT_IN_CHAIN', UNTRUSTED],

@@ -96,7 +96,7 @@ describe.skipIf(needed.skip)('TLS', () => {
     test('a client without a certificate does not get in where the server asks for one', async () => {
       await using server = await nbdkit('--tls-verify-peer');
       const error = await errorOf(NbdClient.connect({ path: server.socket }, { tls: { ca, hostname: SERVER_NAME } }));
-      expect(['TLS', 'HANDSHAKE']).toContain(error.code);
+      expect(error).toMatchObject({ code: 'TLS', message: expect.stringContaining('client certificate') });
     });
 
     test('a server that demands it refuses a client without, with a hint', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './programs.ts';
 import { type TempFolder, tempFolder } from './temp-folder.ts';
@@ -12,6 +12,8 @@ export interface Certificates extends AsyncDisposable {
   revoke(file: string): Promise<string>;
   /** A file of pre-shared keys: `keys.psk` in a folder of its own. */
   readonly keys: string;
+  /** The same authority and client as libvirt's own clients want them: `?pkipath=` in a URI. */
+  readonly pki: string;
 }
 
 export const USER = 'alice';
@@ -32,7 +34,7 @@ export async function makeCertificates(extra: readonly string[] = []): Promise<C
   const sign = async (name: string, template: readonly string[], authority: boolean) => {
     await writeFile(at(`${name}.info`), [...template, 'signing_key', 'encryption_key', ''].join('\n'));
     const key = at(`${name}-key.pem`);
-    await run('certtool', ['--generate-privkey', '--key-type=ecdsa', '--curve=secp256r1', '--outfile', key]);
+    await run('certtool', ['--generate-privkey', '--key-type=rsa', '--bits=2048', '--outfile', key]);
     const ca = ['--load-ca-certificate', at('ca-cert.pem'), '--load-ca-privkey', at('ca-key.pem')];
     const how = authority ? ['--generate-self-signed'] : ['--generate-certificate', ...ca];
     const files = ['--load-privkey', key, '--template', at(`${name}.info`), '--outfile', at(`${name}-cert.pem`)];
@@ -43,6 +45,9 @@ export async function makeCertificates(extra: readonly string[] = []): Promise<C
   await sign('client', CLIENT, false);
   await mkdir(at('psk'));
   await writeFile(at('psk/keys.psk'), `${USER}:${KEY}\n`);
+  await mkdir(at('pki'));
+  await copyFile(at('ca-cert.pem'), at('pki/cacert.pem'));
+  for (const kind of ['cert', 'key']) await copyFile(at(`client-${kind}.pem`), at(`pki/client${kind}.pem`));
   const revoke = async (file: string) => {
     await writeFile(at('crl.info'), 'crl_next_update = 365\ncrl_number = 1\n');
     const ca = ['--load-ca-certificate', at('ca-cert.pem'), '--load-ca-privkey', at('ca-key.pem')];
@@ -54,6 +59,7 @@ export async function makeCertificates(extra: readonly string[] = []): Promise<C
     folder: temp.path,
     revoke,
     keys: at('psk/keys.psk'),
+    pki: at('pki'),
     pem: (file) => readFile(at(file), 'utf8'),
     [Symbol.asyncDispose]: () => temp.remove(),
   };
