@@ -53,9 +53,17 @@ export interface BackupRequest {
   readonly prove?: number;
   /** Of inc and diff: no backup is made when fewer bytes than this have changed. */
   readonly threshold?: number;
+  /**
+   * Milliseconds that an NBD server may say nothing while it owes answers: a stalled disk recovers until then, or the run
+   * ends. {@link NBD_IDLE_MS} when absent.
+   */
+  readonly nbdIdleMs?: number;
   /** Goes on where too little space is free, with a warning. */
   readonly force?: boolean;
 }
+
+/** What a stalled disk has to recover, unless told otherwise. */
+export const NBD_IDLE_MS = 120_000;
 
 /** More disks at once do not make a copy faster; each holds its share of the memory. */
 export const MAX_WORKERS = 4;

@@ -1,11 +1,11 @@
 import type { Host } from '@virtnbd/host';
 import { NbdClient } from '@virtnbd/nbd-client';
+import { NBD_IDLE_MS } from './context.ts';
 import type { DiskExports } from './disk-exports.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import { ALLOCATION, collectExtents } from './extents.ts';
 import { imageServersFolder } from './job-paths.ts';
 import type { RunPlan } from './plan.ts';
-import { NBD_IDLE_MS } from './save-disk.ts';
 import { serveImages } from './serve-images.ts';
 
 /**

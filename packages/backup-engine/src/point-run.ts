@@ -4,7 +4,7 @@ import { removeChain, removeStrayBitmaps } from '@virtnbd/checkpoint-store';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import { beginJob, rehearseJob } from './begin-job.ts';
 import { saveBeside } from './beside.ts';
-import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS } from './context.ts';
+import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS, NBD_IDLE_MS } from './context.ts';
 import { buffersFor } from './copy-disk.ts';
 import { type DiskBefore, openBefore } from './disk-before.ts';
 import type { DiskExports } from './disk-exports.ts';
@@ -179,11 +179,12 @@ export class PointRun {
   }
 
   async #prove(signal: AbortSignal): Promise<void> {
-    const { folder, prove: percent } = this.#request;
+    const { folder, prove: percent, nbdIdleMs = NBD_IDLE_MS } = this.#request;
     const exports = this.#exports;
     if (percent === undefined || exports === undefined) return;
     const { tell, context } = this.#tools;
-    this.#proof = await provePoint({ host: context.host, folder, plan: this.#plan, exports, percent, tell, signal });
+    const how = { exports, percent, nbdIdleMs, tell, signal };
+    this.#proof = await provePoint({ host: context.host, folder, plan: this.#plan, ...how });
     tell({ type: 'proven', bytes: this.#proof.bytes, percent });
   }
 
@@ -193,7 +194,7 @@ export class PointRun {
     const workers = context.pipe === undefined ? (this.#request.workers ?? MAX_WORKERS) : 1;
     const exports = this.#exports;
     if (exports === undefined) throw new Error('copy comes after open');
-    const { bytesPerSecond } = this.#request;
+    const { bytesPerSecond, nbdIdleMs = NBD_IDLE_MS } = this.#request;
     const rateLimit = bytesPerSecond === undefined ? null : new RateLimit(bytesPerSecond);
     const failure = new AbortController();
     return await eachLimited(this.#plan.disks, workers, async (disk) => {
@@ -206,6 +207,7 @@ export class PointRun {
           zeroesAsData: this.#request.zeroesAsData ?? false,
           extentsBy: this.#request.extentsBy ?? 'client',
           rateLimit,
+          nbdIdleMs,
           buffers: buffersFor(Math.min(workers, this.#plan.disks.length)),
           ...(compress !== undefined && { compress }),
           writer: context.writer,

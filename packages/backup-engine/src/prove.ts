@@ -11,7 +11,6 @@ import type { PlannedDisk } from './disk-plan.ts';
 import { BackupError } from './errors.ts';
 import type { BackupListener } from './events.ts';
 import type { RunPlan } from './plan.ts';
-import { NBD_IDLE_MS } from './save-disk.ts';
 
 /** Bytes that are compared at a time; a sample is drawn of such blocks. */
 const BLOCK = 1 << 20;
@@ -23,6 +22,8 @@ interface ProofWork {
   readonly exports: DiskExports;
   /** How much of each disk to compare, 1 to 100. */
   readonly percent: number;
+  /** Milliseconds of the server's silence that end it. */
+  readonly nbdIdleMs: number;
   readonly tell: BackupListener;
   readonly signal: AbortSignal;
 }
@@ -47,7 +48,7 @@ async function proveDisk(work: ProofWork, disk: PlannedDisk, seed: string): Prom
   const view = await restoredView(work, disk, files);
   const client = await NbdClient.connect(exports.address(target), {
     exportName: target,
-    idleTimeoutMs: NBD_IDLE_MS,
+    idleTimeoutMs: work.nbdIdleMs,
     signal,
     ...(exports.tls && { tls: exports.tls }),
   });

@@ -21,6 +21,8 @@ interface SaveOptions {
   readonly zeroesAsData: boolean;
   readonly extentsBy: 'client' | 'nbdinfo';
   readonly rateLimit: RateLimit | null;
+  /** Milliseconds of the server's silence that end the copy. */
+  readonly nbdIdleMs: number;
   /** Frames of it that may be in memory at the same time. */
   readonly buffers: number;
   readonly compress?: number;
@@ -31,9 +33,6 @@ interface SaveOptions {
   /** The disk at the parent point, where the increment is to be compared with it. The caller closes it. */
   readonly before?: BlockReader;
 }
-
-/** Milliseconds that the NBD server may say nothing while it owes answers: a stalled disk recovers, or the run ends. */
-export const NBD_IDLE_MS = 120_000;
 
 /** Saves one disk, as {@link copyOut} does; a failure names the disk. */
 export async function saveDisk(
@@ -66,7 +65,7 @@ async function copyOut(
   const client = await NbdClient.connect(options.exports.address(target), {
     exportName: target,
     metaContexts: contexts,
-    idleTimeoutMs: NBD_IDLE_MS,
+    idleTimeoutMs: options.nbdIdleMs,
     signal,
     ...(tls && { tls }),
     ...(connections && { connections }),

@@ -87,10 +87,13 @@ async function undo(
       return await work();
     } catch (error) {
       if (error === failure) return undefined;
-      warn(`could not be undone: ${error instanceof Error ? error.message : String(error)}`);
+      warn(`could not be undone: ${wordsOf(error)}`);
       return undefined;
     }
   };
+  // Before anything waits for a hypervisor that may be what hangs. Who sent the signal knows.
+  if (!tools.signal.aborted)
+    tell({ type: 'info', message: `the backup fails, and is taken back: ${wordsOf(failure)}` });
   await attempt(() => run.abandon());
   const recovery = await attempt(() => transaction.rollBack());
   if (recovery === undefined) {
@@ -113,6 +116,10 @@ async function undo(
         "backup into this folder after the VM's start deletes it",
     );
   if (recovery.action === 'rolled-forward') warn(`the restore point ${recovery.point} is complete all the same`);
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Without the folder, which would tell; but it was not asked to commit anything yet. */

@@ -63,6 +63,42 @@ test('a libvirtd that restarts while the disks are copied costs nothing: the job
   await scenario.backup('inc', 'virtnbdbackup.1');
 });
 
+test('a qemu that hangs while its disks are copied ends the backup, which is taken back when it goes on', async () => {
+  await using scenario = await Scenario.start();
+  await scenario.vm.write('vda', 0, 8 * MIB, 0x11);
+  await scenario.backup('full', 'virtnbdbackup.0');
+  await scenario.vm.write('vda', 0, 8 * MIB, 0x22);
+  const qemu = (await scenario.vm.pid()) ?? 0;
+  const host = new LocalHost();
+  let hangs = false;
+  const running = runBackup(
+    { domain: scenario.vm.name, level: 'inc', folder: scenario.folder, bytesPerSecond: 4 * MIB, nbdIdleMs: 300 },
+    {
+      host,
+      hypervisor: host,
+      connect: () => LibvirtConnection.open(scenario.libvirt.uri),
+      writer: { name: 'test', version: '0.0.0' },
+      onEvent: (event) => {
+        if (event.type === 'progress' && !hangs) {
+          hangs = true;
+          process.kill(qemu, 'SIGSTOP');
+        }
+        if (event.type === 'info' && event.message.includes('taken back')) process.kill(qemu, 'SIGCONT');
+      },
+    },
+  );
+  await expect(running).rejects.toMatchObject({
+    code: 'COPY_FAILED',
+    disk: 'vda',
+    message: expect.stringContaining('300 ms'),
+  });
+  expect(await scenario.vm.checkpoints()).toEqual(['virtnbdbackup.0']);
+  expect(await scenario.vm.jobActive()).toBe(false);
+  expect((await readdir(scenario.folder)).filter((name) => /partial|intent|inc/.test(name))).toEqual([]);
+  await scenario.backup('inc', 'virtnbdbackup.1');
+  await scenario.expectAllPointsExact();
+});
+
 test('a scratch file system that fills up ends the backup before the guest has an error', async (context) => {
   context.skip(requires('root').skip, 'mounting a small file system needs root');
   await using scenario = await Scenario.start();
