@@ -64,14 +64,13 @@ export async function copyDisk(
         if (zeroes % ZEROES_QUEUED === 0) await order;
         continue;
       }
-      const buffer = await pool.acquire(signal);
-      const payload = buffer.subarray(0, frame.length);
+      const { bytes: payload, release } = await pool.acquire(frame.length, signal);
       const reading = reader.read(frame.start, payload, { signal });
       // The next frame may be handed over as soon as this one was: writer.data keeps the order of its calls.
       const handOver = order.then(async () => {
         await reading;
         const writing = writer.data(frame.start, payload).then(() => {
-          pool.release(buffer);
+          release();
           options.onBytes?.(frame.length);
         });
         track(writing);
