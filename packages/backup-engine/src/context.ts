@@ -2,8 +2,8 @@ import type { Writer } from '@virtnbd/backup-set';
 import type { ByteSink, Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import type { NbdTlsOptions } from '@virtnbd/nbd-client';
-import type { DiskSelection } from './disks.ts';
 import type { BackupListener } from './events.ts';
+import type { DiskSelection } from './plan/disks.ts';
 
 /** Levels that a run can have. */
 export type BackupLevel = 'copy' | 'full' | 'inc' | 'diff';

@@ -1,43 +1,25 @@
 import { basename } from 'node:path';
 import { domainXmlName, imageInfoName, type ManifestDisk, type Proof, type SetTransaction } from '@virtnbd/backup-set';
 import { removeChain, removeStrayBitmaps } from '@virtnbd/checkpoint-store';
-import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
-import { beginJob, rehearseJob } from './begin-job.ts';
-import { saveBeside } from './beside.ts';
-import { type BackupContext, type BackupRequest, type BackupResult, MAX_WORKERS, NBD_IDLE_MS } from './context.ts';
-import { buffersFor } from './copy-disk.ts';
-import { type DiskBefore, openBefore } from './disk-before.ts';
-import type { DiskExports } from './disk-exports.ts';
-import type { PlannedDisk } from './disk-plan.ts';
-import type { BackupListener, BackupStep } from './events.ts';
-import { endJob } from './job.ts';
-import { DEFAULT_SCRATCH_FOLDER, type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
+import { saveBeside } from './beside/beside.ts';
+import { type BackupRequest, type BackupResult, MAX_WORKERS, NBD_IDLE_MS } from './context.ts';
+import { buffersFor } from './copy/copy-disk.ts';
+import { type DiskBefore, openBefore } from './copy/disk-before.ts';
+import { provePoint } from './copy/prove.ts';
+import { RateLimit } from './copy/rate-limit.ts';
+import { saveDisk } from './copy/save-disk.ts';
+import type { BackupStep } from './events.ts';
+import { restoreVmState, startPaused, type VmTraces } from './guest/started-vm.ts';
+import { beginJob, rehearseJob } from './job/begin-job.ts';
+import type { DiskExports } from './job/disk-exports.ts';
+import { endJob } from './job/job.ts';
+import { DEFAULT_SCRATCH_FOLDER, type JobPaths, jobTraces, requireHypervisor } from './job/job-paths.ts';
+import { ScratchWatch } from './job/scratch-watch.ts';
+import { serveImages } from './job/serve-images.ts';
 import { eachLimited } from './limit.ts';
-import type { RunPlan } from './plan.ts';
-import { provePoint } from './prove.ts';
-import { RateLimit } from './rate-limit.ts';
-import { saveDisk } from './save-disk.ts';
-import { ScratchWatch } from './scratch-watch.ts';
-import { serveImages } from './serve-images.ts';
-import { restoreVmState, startPaused, type VmTraces } from './started-vm.ts';
-import type { StartingWatchdog } from './watchdog.ts';
-
-/** What a run works with. */
-export interface RunTools {
-  readonly context: BackupContext;
-  readonly libvirt: LibvirtConnection;
-  /** A connection that is free while a call blocks the first. */
-  readonly second: LibvirtConnection;
-  readonly signal: AbortSignal;
-  readonly tell: BackupListener;
-  /** Makes a call that must get through: on `second`, or, when libvirt has gone away meanwhile, on a new connection. */
-  onLibvirt<T>(call: (connection: LibvirtConnection) => Promise<T>): Promise<T>;
-}
-
-/** What a transaction works with. */
-export interface TransactionTools extends RunTools {
-  readonly watchdog: StartingWatchdog;
-}
+import type { PlannedDisk } from './plan/disk-plan.ts';
+import type { RunPlan } from './plan/plan.ts';
+import type { TransactionTools } from './run-tools.ts';
 
 /** The steps of one run, each of which leaves the world as transaction.ts says. */
 export class PointRun {

@@ -2,8 +2,8 @@ import { basename } from 'node:path';
 import { type Recovery, runDescription } from '@virtnbd/backup-set';
 import { type CheckpointConnection, rollBack } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
-import { endJob, type JobControl } from './job.ts';
-import { restoreVmState, type VmPower } from './started-vm.ts';
+import { restoreVmState, type VmPower } from './guest/started-vm.ts';
+import { endJob, type JobControl } from './job/job.ts';
 
 /**
  * Does on the VM's side what is left to do of a run that has not ended, and lets its intent go: ends its job, deletes

@@ -1,11 +1,11 @@
 import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
 import type { BackupContext, BackupRequest, BackupResult, SkippedBackup } from './context.ts';
-import { totalBytes } from './estimate.ts';
 import type { BackupListener, BackupStep } from './events.ts';
-import type { RunTools } from './point-run.ts';
-import { placeOf, prepare } from './prepare.ts';
+import { thawAfterwards } from './guest/thaw-afterwards.ts';
+import { totalBytes } from './plan/estimate.ts';
+import { placeOf, prepare } from './plan/prepare.ts';
 import { settle } from './recovery.ts';
-import { thawAfterwards } from './thaw-afterwards.ts';
+import type { RunTools } from './run-tools.ts';
 import { makePoint } from './transaction.ts';
 import { type LockWait, whenFree } from './wait-for-lock.ts';
 

@@ -1,15 +1,15 @@
 import { VmLock } from '@virtnbd/backup-set';
 import { LibvirtError, parseBackupJob } from '@virtnbd/libvirt-ops';
 import { formatNbdUri } from '@virtnbd/nbd-client';
-import { beginJob } from './begin-job.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
-import type { DiskExports } from './disk-exports.ts';
 import { BackupError } from './errors.ts';
-import { lookAhead } from './forecast.ts';
-import { endJob, exportBitmap } from './job.ts';
-import { jobPaths, jobTraces } from './job-paths.ts';
+import { StartingWatchdog } from './guest/watchdog.ts';
+import { beginJob } from './job/begin-job.ts';
+import type { DiskExports } from './job/disk-exports.ts';
+import { endJob, exportBitmap } from './job/job.ts';
+import { jobPaths, jobTraces } from './job/job-paths.ts';
+import { lookAhead } from './plan/forecast.ts';
 import { removeTrace } from './recovery.ts';
-import { StartingWatchdog } from './watchdog.ts';
 
 /** A job that goes on after the command that began it. */
 export interface StartedJob {

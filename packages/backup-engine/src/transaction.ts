@@ -22,15 +22,16 @@ import {
   SetTransaction,
 } from '@virtnbd/backup-set';
 import { rollBack } from '@virtnbd/checkpoint-store';
-import { besideNames } from './beside.ts';
+import { besideNames } from './beside/beside.ts';
 import type { BackupRequest, BackupResult } from './context.ts';
-import type { PlannedDisk } from './disk-plan.ts';
-import { jobPaths, jobTraces } from './job-paths.ts';
-import type { RunPlan } from './plan.ts';
-import { PointRun, type RunTools } from './point-run.ts';
-import { placeOf } from './prepare.ts';
+import { StartingWatchdog } from './guest/watchdog.ts';
+import { jobPaths, jobTraces } from './job/job-paths.ts';
+import type { PlannedDisk } from './plan/disk-plan.ts';
+import type { RunPlan } from './plan/plan.ts';
+import { placeOf } from './plan/prepare.ts';
+import { PointRun } from './point-run.ts';
 import { settle } from './recovery.ts';
-import { StartingWatchdog } from './watchdog.ts';
+import type { RunTools } from './run-tools.ts';
 
 /** Makes the restore point that `plan` describes. Either it is committed, or nothing of it is left. */
 export async function makePoint(tools: RunTools, request: BackupRequest, plan: RunPlan): Promise<BackupResult> {

@@ -1,6 +1,6 @@
 import { withSeed } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
-import { BufferPool, type Lease } from '../src/buffer-pool.ts';
+import { BufferPool, type Lease } from '../src/copy/buffer-pool.ts';
 
 const { signal } = new AbortController();
 

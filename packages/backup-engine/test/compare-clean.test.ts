@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { withDifferences } from '../src/compare-clean.ts';
-import type { BlockReader } from '../src/copy-disk.ts';
-import { ExtentTable } from '../src/extent-table.ts';
+import { withDifferences } from '../src/copy/compare-clean.ts';
+import type { BlockReader } from '../src/copy/copy-disk.ts';
+import { ExtentTable } from '../src/copy/extent-table.ts';
 
 const SIZE = (3 << 20) + 512;
 const { signal } = new AbortController();

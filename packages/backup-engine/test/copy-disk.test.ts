@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { copyDisk } from '../src/copy-disk.ts';
-import { ExtentTable } from '../src/extent-table.ts';
+import { copyDisk } from '../src/copy/copy-disk.ts';
+import { ExtentTable } from '../src/copy/extent-table.ts';
 
 const MIB = 1 << 20;
 

@@ -1,6 +1,6 @@
 import type { RestorePoint } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
-import { type DiskPlanInput, type FoundDisk, planDisks } from '../src/disk-plan.ts';
+import { type DiskPlanInput, type FoundDisk, planDisks } from '../src/plan/disk-plan.ts';
 
 const MIB = 1 << 20;
 

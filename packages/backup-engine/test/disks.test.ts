@@ -1,6 +1,6 @@
 import type { DiskDescription } from '@virtnbd/libvirt-ops';
 import { expect, test } from 'vitest';
-import { chooseDisks } from '../src/disks.ts';
+import { chooseDisks } from '../src/plan/disks.ts';
 
 function disk(target: string, rest: Partial<DiskDescription> = {}): DiskDescription {
   return {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ExtentTable } from '../src/extent-table.ts';
-import { FRAME_SIZE, frames } from '../src/frames.ts';
+import { ExtentTable } from '../src/copy/extent-table.ts';
+import { FRAME_SIZE, frames } from '../src/copy/frames.ts';
 
 test('neighbours of one kind become one run', () => {
   const table = new ExtentTable();

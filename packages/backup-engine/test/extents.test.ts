@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { collectExtents } from '../src/extents.ts';
+import { collectExtents } from '../src/copy/extents.ts';
 
 const HOLE = 1;
 const ZERO = 2;

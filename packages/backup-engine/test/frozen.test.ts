@@ -1,8 +1,9 @@
 import { LibvirtError } from '@virtnbd/libvirt-ops';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { AGENT_TIMEOUT_S } from '../src/agent-timeout.ts';
 import type { BackupEvent } from '../src/events.ts';
-import { MAX_FROZEN_MS, whileFrozen } from '../src/frozen.ts';
+import { AGENT_TIMEOUT_S } from '../src/guest/agent-timeout.ts';
+import { whileFrozen } from '../src/guest/frozen.ts';
+import { MAX_FROZEN_MS } from '../src/guest/frozen-limits.ts';
 
 let events: BackupEvent[] = [];
 const tell = (event: BackupEvent): void => {

@@ -1,6 +1,6 @@
 import { type DiskDescription, parseBackupJob, parseCheckpoint } from '@virtnbd/libvirt-ops';
 import { expect, test } from 'vitest';
-import { type JobDisk, jobXml } from '../src/job.ts';
+import { type JobDisk, jobXml } from '../src/job/job.ts';
 
 function described(target: string, rest: Partial<DiskDescription> = {}): DiskDescription {
   return {

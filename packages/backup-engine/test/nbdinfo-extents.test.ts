@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { mergeMaps } from '../src/nbdinfo-extents.ts';
+import { mergeMaps } from '../src/copy/nbdinfo-extents.ts';
 
 const told = (...lengths: readonly (readonly [length: number, type: number])[]) => {
   let offset = 0;

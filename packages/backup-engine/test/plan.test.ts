@@ -1,7 +1,7 @@
 import type { RestorePoint, SetProblem } from '@virtnbd/backup-set';
 import { expect, test } from 'vitest';
 import type { RequestedLevel } from '../src/context.ts';
-import { checkFolder, chooseLevel, type DomainState, differentialId, type FolderState } from '../src/plan.ts';
+import { checkFolder, chooseLevel, type DomainState, differentialId, type FolderState } from '../src/plan/plan.ts';
 
 const MIB = 1 << 20;
 const domain = { name: 'vm1', uuid: 'a-uuid' };

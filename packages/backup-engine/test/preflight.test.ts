@@ -4,11 +4,11 @@ import { LocalHost } from '@virtnbd/host';
 import { type JobInfo, LibvirtError } from '@virtnbd/libvirt-ops';
 import { requires, type TempFolder, tempFolder } from '@virtnbd/test-kit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { beginError } from '../src/begin-error.ts';
-import type { DomainState } from '../src/plan.ts';
-import { preflight } from '../src/preflight.ts';
-import { mayNot } from '../src/qemu-user.ts';
-import { ScratchWatch } from '../src/scratch-watch.ts';
+import { beginError } from '../src/job/begin-error.ts';
+import { ScratchWatch } from '../src/job/scratch-watch.ts';
+import type { DomainState } from '../src/plan/plan.ts';
+import { preflight } from '../src/plan/preflight.ts';
+import { mayNot } from '../src/plan/qemu-user.ts';
 
 const MIB = 1 << 20;
 const host = new LocalHost();

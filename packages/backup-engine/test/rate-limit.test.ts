@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RateLimit } from '../src/rate-limit.ts';
+import { RateLimit } from '../src/copy/rate-limit.ts';
 
 test('bytes wait until those before them have had their time', () => {
   const clock = { now: 5000 };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LocalHost } from '@virtnbd/host';
 import { ChunkHasher } from '@virtnbd/stream-format';
 import { expect, test } from 'vitest';
-import { RawImageWriter } from '../src/raw-image-writer.ts';
+import { RawImageWriter } from '../src/copy/raw-image-writer.ts';
 
 const MIB = 1 << 20;
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { volumesOf } from '../src/recovery-keys.ts';
+import { volumesOf } from '../src/guest/recovery-keys.ts';
 
 const STATUS = `BitLocker Drive Encryption: Configuration Tool version 10.0.20348\r
 Copyright (C) 2013 Microsoft Corporation. All rights reserved.\r

@@ -1,7 +1,7 @@
 import { type DiskDescription, LibvirtError } from '@virtnbd/libvirt-ops';
 import { expect, test } from 'vitest';
-import { chooseDisks } from '../src/disks.ts';
-import { resolveVolumes } from '../src/resolve-volumes.ts';
+import { chooseDisks } from '../src/plan/disks.ts';
+import { resolveVolumes } from '../src/plan/resolve-volumes.ts';
 
 const volume: DiskDescription = {
   ...{ target: 'vda', bus: null, device: 'disk', type: 'volume', format: 'qcow2', source: null },

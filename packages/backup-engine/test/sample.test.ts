@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sample } from '../src/prove.ts';
+import { sample } from '../src/copy/prove.ts';
 
 const MIB = 1 << 20;
 

@@ -1,7 +1,7 @@
 import { HostError, LocalHost } from '@virtnbd/host';
 import { NbdError } from '@virtnbd/nbd-client';
 import { expect, test } from 'vitest';
-import { socketExports } from '../src/socket-exports.ts';
+import { socketExports } from '../src/job/socket-exports.ts';
 
 /** A host behind ssh, as far as it is asked here. */
 class OtherHost extends LocalHost {

@@ -1,6 +1,6 @@
 import type { DomainInfo } from '@virtnbd/libvirt-ops';
 import { expect, test } from 'vitest';
-import { restoreVmState, type VmPower, type VmTraces } from '../src/started-vm.ts';
+import { restoreVmState, type VmPower, type VmTraces } from '../src/guest/started-vm.ts';
 
 /** A VM in this state; tells what was done to it. */
 async function restored(found: Pick<DomainInfo, 'state' | 'id'>, traces: VmTraces): Promise<string[]> {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalHost } from '@virtnbd/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { TAR_END, tarEntry } from '../src/tar.ts';
-import { tpmStateArchive } from '../src/tpm-state.ts';
+import { TAR_END, tarEntry } from '../src/beside/tar.ts';
+import { tpmStateArchive } from '../src/beside/tpm-state.ts';
 
 let folder = '';
 beforeEach(() => {
