@@ -2,8 +2,8 @@ import { basename, join, resolve } from 'node:path';
 import { type Host, HostError } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { parseFileName } from './names.ts';
-import { ZipFolderFiles } from './zip-folder.ts';
-import { openZips, type ZipMember } from './zip-index.ts';
+import { ZipFolderFiles } from './zip/zip-folder.ts';
+import { openZips, type ZipMember } from './zip/zip-index.ts';
 
 /** Where a backup is read from. */
 export interface BackupSource extends AsyncDisposable {

@@ -1,18 +1,18 @@
 import type { Host } from '@virtnbd/host';
-import { type ChainOptions, chainOf, linkFaults, orderPoints } from './chain.ts';
-import type { StoredCheckpoint } from './checkpoint-files.ts';
-import { choosePoint } from './choose-point.ts';
 import { BackupSetError } from './errors.ts';
-import { type OpenedDisk, type OpenLayersOptions, openParts } from './layers.ts';
-import { legacyPoints } from './legacy-points.ts';
-import { listFolder, type OpenSetOptions } from './listing.ts';
-import { besideProblems, commonFaults, manifestPoint } from './manifest-points.ts';
 import { checkpointNumber } from './names.ts';
-import { type Part, partsOf } from './part-reader.ts';
-import { pipedPoints } from './piped-points.ts';
-import type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem } from './point.ts';
-import { SalvageSession } from './salvage.ts';
-import { partsOfSequence } from './sequence.ts';
+import { type ChainOptions, chainOf, linkFaults, orderPoints } from './points/chain.ts';
+import { choosePoint } from './points/choose-point.ts';
+import { type OpenedDisk, type OpenLayersOptions, openParts } from './points/layers.ts';
+import { legacyPoints } from './points/legacy-points.ts';
+import { listFolder, type OpenSetOptions } from './points/listing.ts';
+import { besideProblems, commonFaults, manifestPoint } from './points/manifest-points.ts';
+import { type Part, partsOf } from './points/part-reader.ts';
+import { pipedPoints } from './points/piped-points.ts';
+import type { PointDisk, RecordedCheckpoint, RestorePoint, SetProblem } from './points/point.ts';
+import { SalvageSession } from './points/salvage.ts';
+import { partsOfSequence } from './points/sequence.ts';
+import type { StoredCheckpoint } from './records/checkpoint-files.ts';
 
 /** A backup folder as it was when it was opened: its restore points and what is wrong with it. It is never written. */
 export class BackupSet {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { chainOf, isLeaf, latestPoint, linkFaults, orderPoints } from '../src/chain.ts';
 import { BackupSetError, type PointDisk, type RestorePoint } from '../src/index.ts';
+import { chainOf, isLeaf, latestPoint, linkFaults, orderPoints } from '../src/points/chain.ts';
 
 /** Of each point: which disks it saves, and which of them whole; whether it is a differential. */
 interface Step {

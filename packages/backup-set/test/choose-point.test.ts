@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { orderPoints } from '../src/chain.ts';
-import { choosePoint } from '../src/choose-point.ts';
 import type { RestorePoint } from '../src/index.ts';
+import { orderPoints } from '../src/points/chain.ts';
+import { choosePoint } from '../src/points/choose-point.ts';
 
 // Read by Date whenever it is used; this file runs in a process of its own.
 process.env.TZ = 'Europe/Berlin';

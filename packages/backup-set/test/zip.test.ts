@@ -6,7 +6,7 @@ import type { ByteSink, HostFile } from '@virtnbd/host';
 import { requires } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { BackupSet, openBackupSource, readIntents, recover, SetTransaction } from '../src/index.ts';
-import { ZipWriter } from '../src/zip-writer.ts';
+import { ZipWriter } from '../src/zip/zip-writer.ts';
 import { fillPoint, host, makePoint, planOf, tempFolder } from './support.ts';
 
 const execute = promisify(execFile);

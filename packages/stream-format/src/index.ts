@@ -1,15 +1,21 @@
-export { Adler32 } from './adler32.ts';
-export { type CheckDepth, type CheckOptions, type CheckReport, checkStream, type StreamProblem } from './check.ts';
-export { CheckedSource, checkedSource } from './checked-source.ts';
-export { ChunkChecksums, ChunkHasher, DEFAULT_CHUNK_BYTES } from './chunk-checksums.ts';
-export type { CompressionMethod } from './codec.ts';
+export { Adler32 } from './checks/adler32.ts';
+export {
+  type CheckDepth,
+  type CheckOptions,
+  type CheckReport,
+  checkStream,
+  type StreamProblem,
+} from './checks/check.ts';
+export { CheckedSource, checkedSource } from './checks/checked-source.ts';
+export { ChunkChecksums, ChunkHasher, DEFAULT_CHUNK_BYTES } from './checks/chunk-checksums.ts';
 export { StreamFormatError, type StreamFormatErrorCode, type StreamFormatErrorOptions } from './errors.ts';
-export { FrameIndex } from './frame-index.ts';
+export type { CompressionMethod } from './frames/codec.ts';
+export { FrameIndex } from './frames/frame-index.ts';
+export type { StreamMeta } from './frames/meta.ts';
 export { MAX_FRAMES, MAX_META_BYTES, MAX_PIECE_BYTES, WRITE_LIMIT_BYTES } from './limits.ts';
-export type { StreamMeta } from './meta.ts';
-export { type Salvage, type SalvageOptions, type SalvageProof, salvage } from './salvage.ts';
+export { SpareBuffers } from './read/spare-buffers.ts';
+export { type GuestRange, type OpenOptions, type Piece, StreamFile } from './read/stream-file.ts';
+export { type ReadStreamOptions, readStream, type StreamPart } from './read/stream-reader.ts';
+export { type Salvage, type SalvageOptions, type SalvageProof, salvage } from './salvage/salvage.ts';
 export { bytesSource, type RandomAccessSource, type Sink } from './source.ts';
-export { SpareBuffers } from './spare-buffers.ts';
-export { type GuestRange, type OpenOptions, type Piece, StreamFile } from './stream-file.ts';
-export { type ReadStreamOptions, readStream, type StreamPart } from './stream-reader.ts';
-export { type StreamSummary, StreamWriter, type StreamWriterOptions } from './stream-writer.ts';
+export { type StreamSummary, StreamWriter, type StreamWriterOptions } from './write/stream-writer.ts';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Crc32Shift } from '../src/crc32-shift.ts';
+import { Crc32Shift } from '../src/checks/crc32-shift.ts';
 
 test('the checksum of two pieces comes of theirs, whatever their lengths', () => {
   fc.assert(

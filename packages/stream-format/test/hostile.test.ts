@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { encodeFrameHeader } from '../src/frame-header.ts';
+import { encodeFrameHeader } from '../src/frames/frame-header.ts';
+import { encodeMeta } from '../src/frames/meta.ts';
 import { bytesSource, StreamFile } from '../src/index.ts';
-import { encodeMeta } from '../src/meta.ts';
 import { CRLF, data, meta, metaJson, stop, trailer, zero } from './raw-frames.ts';
 import { lz4Frame as compressLz4, metaOf } from './writing.ts';
 

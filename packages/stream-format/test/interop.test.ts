@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requires, run, tempFolder } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
-import { encodeFrameHeader } from '../src/frame-header.ts';
+import { encodeFrameHeader } from '../src/frames/frame-header.ts';
+import { encodeMeta } from '../src/frames/meta.ts';
 import { bytesSource, StreamFile } from '../src/index.ts';
-import { encodeMeta } from '../src/meta.ts';
 import { metaOf, payloadOf, writeStream } from './writing.ts';
 
 /** By its full path: a program of ours has the same name and may come first on the PATH. */

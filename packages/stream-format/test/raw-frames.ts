@@ -1,5 +1,5 @@
-import { encodeFrameHeader } from '../src/frame-header.ts';
-import type { StreamMeta } from '../src/meta.ts';
+import { encodeFrameHeader } from '../src/frames/frame-header.ts';
+import type { StreamMeta } from '../src/frames/meta.ts';
 import { metaOf } from './writing.ts';
 
 export const CRLF = Buffer.from('\r\n');
