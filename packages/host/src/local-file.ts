@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { fileError, HostError, naming, printable } from './errors.ts';
+import { requireAnywhere, requireOffset, requireWritable, shortRead } from './file-errors.ts';
 import type { HostFile, OpenMode } from './host.ts';
 import { writeFully } from './write-fully.ts';
 
@@ -89,9 +90,8 @@ export class LocalFile implements HostFile {
 
   async writeAt(offset: number, data: Uint8Array): Promise<void> {
     requireOffset(offset, this.path);
-    if (this.#mode === 'append-new') {
-      throw new HostError('BAD_ARGUMENT', `${printable(this.path)} is open for appending only`, { path: this.path });
-    }
+    requireWritable(this.#mode, this.path);
+    requireAnywhere(this.#mode, this.path);
     await naming('cannot write', this.path, async () => {
       await writeFully((some, at) => this.#writeSome(some, at), [data], offset);
       this.#end = Math.max(this.#end, offset + data.length);
@@ -127,6 +127,7 @@ export class LocalFile implements HostFile {
   }
 
   async #append(chunks: readonly Uint8Array[]): Promise<void> {
+    requireWritable(this.#mode, this.path);
     await naming('cannot write', this.path, async () => {
       const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
       const position = this.#mode === 'append-new' ? null : this.#end;
@@ -139,16 +140,6 @@ export class LocalFile implements HostFile {
     const { bytesWritten } = await this.#handle.writev(chunks, position ?? undefined);
     return bytesWritten;
   }
-}
-
-function requireOffset(offset: number, path: string): void {
-  if (Number.isSafeInteger(offset) && offset >= 0) return;
-  throw new HostError('BAD_ARGUMENT', `${offset} is no offset in ${printable(path)}`, { path });
-}
-
-function shortRead(path: string, offset: number, wanted: number, got: number): HostError {
-  const text = `${printable(path)} ends at ${offset + got}: ${wanted} bytes wanted from ${offset}, ${got} found; the file is cut short`;
-  return new HostError('SHORT_READ', text, { path });
 }
 
 // The size of a block device in units of 512 bytes stands in sysfs; stat says 0, and node has no lseek.

@@ -12,7 +12,7 @@ import {
 } from '../programs.ts';
 import { Tail } from '../tail.ts';
 import type { SshConnection } from './ssh-connection.ts';
-import { SIGN_OF_LIFE_MS, STARTED, supervised, withEnvironment } from './supervised.ts';
+import { NOT_RUN, SIGN_OF_LIFE_MS, STARTED, supervised } from './supervised.ts';
 
 /** Milliseconds that a program there, and its watch, have to end before ssh's own client is ended here. */
 const PATIENCE = 15_000;
@@ -26,11 +26,9 @@ export async function runRemote(
 ): Promise<ProgramOutput> {
   const { signal, timeoutMs, input, maxOutput = DEFAULT_MAX_OUTPUT } = options;
   signal?.throwIfAborted();
-  const words =
-    input === undefined
-      ? supervised(program, args, options.env, 'once')
-      : ['exec', ...withEnvironment(program, args, options.env)];
-  const child = new RemoteProgram(connection, program, words, input);
+  const bytes = input === undefined ? undefined : Buffer.from(input);
+  const words = supervised(program, args, { env: options.env, mode: 'once', input: bytes?.length });
+  const child = new RemoteProgram(connection, program, words, bytes);
   const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
   child.stopOn(signal);
   child.stopOn(timeout);
@@ -58,7 +56,7 @@ export async function startRemote(
   options: StartOptions = {},
 ): Promise<RunningProgram> {
   options.signal?.throwIfAborted();
-  const child = new RemoteProgram(connection, program, supervised(program, args, options.env, 'stay'));
+  const child = new RemoteProgram(connection, program, supervised(program, args, { env: options.env, mode: 'stay' }));
   child.stopOn(options.signal);
   const started = new Promise<number>((resolve) => {
     let text = '';
@@ -84,8 +82,11 @@ async function failure(
   // What ssh's client itself ends with, when it cannot do its work.
   const lost = exit.code === 255 ? await connection.whyLost() : undefined;
   if (lost !== undefined) return lost;
-  if (exit.code === 127) return programMissing(program);
-  if (exit.code === 126) return new HostError('PERMISSION', `${program} may not be run; check its mode`, { program });
+  // A program may end with these codes, too.
+  const notRun = stderr.split('\n').some((line) => line.startsWith(NOT_RUN));
+  if (notRun && exit.code === 127) return programMissing(program);
+  if (notRun && exit.code === 126)
+    return new HostError('PERMISSION', `${program} may not be run; check its mode`, { program });
   return programFailed(program, exit, stderr);
 }
 
@@ -97,18 +98,18 @@ class RemoteProgram implements RunningProgram {
   readonly exited: Promise<ProgramExit>;
   readonly #client: ChildProcess;
   readonly #stderr = new Tail(KEPT_STDERR);
-  readonly #signs: NodeJS.Timeout | undefined;
+  readonly #signs: NodeJS.Timeout;
   #asked = false;
 
-  constructor(connection: SshConnection, program: string, words: readonly string[], input?: Uint8Array | string) {
+  constructor(connection: SshConnection, program: string, words: readonly string[], input?: Uint8Array) {
     this.program = program;
     const client = connection.command(words);
     this.#client = client;
     client.stdin?.on('error', () => undefined);
     client.stderr?.on('data', (chunk: Uint8Array) => this.#stderr.push(chunk)).on('error', () => undefined);
     client.stdout?.on('error', () => undefined);
-    if (input !== undefined) client.stdin?.end(input);
-    else this.#signs = setInterval(() => client.stdin?.write('.'), SIGN_OF_LIFE_MS).unref();
+    if (input !== undefined) client.stdin?.write(input);
+    this.#signs = setInterval(() => client.stdin?.write('.'), SIGN_OF_LIFE_MS).unref();
     this.exited = new Promise((resolve) => {
       const finish = (code: number | null, signal: string | null) => {
         clearInterval(this.#signs);

@@ -130,6 +130,10 @@ export class SftpReader {
     return Number(value);
   }
 
+  skip(length: number): void {
+    this.#take(length);
+  }
+
   bytes(): Buffer {
     return this.#take(this.u32());
   }

@@ -3,13 +3,14 @@ import { SftpError } from './sftp-client.ts';
 import { SftpStatus } from './sftp-codec.ts';
 
 /** A code that the protocol has no status for: it says FAILURE, and a look at the file system tells why. */
-export type Finding = 'EXISTS' | 'NOT_EMPTY' | 'NO_SPACE' | 'WRONG_KIND' | 'BUSY';
+export type Finding = 'EXISTS' | 'NOT_EMPTY' | 'NO_SPACE' | 'READ_ONLY' | 'WRONG_KIND' | 'BUSY';
 
 const TEXTS: Readonly<Record<Finding, string>> = {
   BUSY: 'in use; stop what uses it',
   EXISTS: 'it exists already and is not replaced; remove it, or choose another name',
   NOT_EMPTY: 'the folder is not empty',
   NO_SPACE: 'no space left on the file system; free some, or choose another folder',
+  READ_ONLY: 'the file system is mounted read-only; choose another folder',
   WRONG_KIND: 'it is not of the kind that is needed here; check the path',
 };
 

@@ -1,4 +1,5 @@
 import { HostError, printable } from '../errors.ts';
+import { requireAnywhere, requireOffset, requireWritable, shortRead } from '../file-errors.ts';
 import type { HostFile, OpenMode } from '../host.ts';
 import type { SftpClient } from './sftp-client.ts';
 import { SftpError } from './sftp-client.ts';
@@ -12,7 +13,8 @@ const PART = 32 * 1024;
 export interface SftpSurroundings {
   /** Of a device, which has no size as a file. */
   deviceSize(path: string): Promise<number>;
-  whyNotWritten(path: string): Promise<Finding | null>;
+  /** `bytes`: what was to be written. */
+  whyNotWritten(path: string, bytes: number): Promise<Finding | null>;
 }
 
 /** An open file on the other side. */
@@ -58,12 +60,13 @@ export class SftpFile implements HostFile {
         parts.push(this.#readPart(offset + at, buffer.subarray(at, at + PART)));
       const missing = (await all(parts)).reduce((sum, left) => sum + left, 0);
       if (missing === 0) return;
-      const text = `${printable(this.path)} ends before ${offset + buffer.length}: ${missing} bytes from ${offset} are missing; the file is cut short`;
-      throw new HostError('SHORT_READ', text, { path: this.path });
+      throw shortRead(this.path, offset, buffer.length, buffer.length - missing);
     });
   }
 
-  write(chunks: readonly Uint8Array[]): Promise<void> {
+  async write(chunks: readonly Uint8Array[]): Promise<void> {
+    this.#requireOpen('cannot write');
+    requireWritable(this.#mode, this.path);
     const append = this.#lastAppend.then(async () => {
       for (const chunk of chunks) {
         await this.#writeAll(this.#end, chunk);
@@ -72,13 +75,14 @@ export class SftpFile implements HostFile {
     });
     this.#lastAppend = append;
     append.catch(() => undefined);
-    return append;
+    return await append;
   }
 
   async writeAt(offset: number, data: Uint8Array): Promise<void> {
     requireOffset(offset, this.path);
-    if (this.#mode === 'append-new')
-      throw new HostError('BAD_ARGUMENT', `${printable(this.path)} is open for appending only`, { path: this.path });
+    requireWritable(this.#mode, this.path);
+    requireAnywhere(this.#mode, this.path);
+    this.#requireOpen('cannot write');
     await this.#writeAll(offset, data);
     this.#end = Math.max(this.#end, offset + data.length);
   }
@@ -139,8 +143,8 @@ export class SftpFile implements HostFile {
   }
 
   async #writeAll(offset: number, data: Uint8Array): Promise<void> {
-    const find = () => this.#around.whyNotWritten(this.path);
-    await this.#do(
+    const find = () => this.#around.whyNotWritten(this.path, Math.min(data.length, PART));
+    await this.#track(
       'cannot write',
       async () => {
         const parts: Promise<unknown>[] = [];
@@ -157,9 +161,18 @@ export class SftpFile implements HostFile {
     );
   }
 
-  async #do<T>(doing: string, work: () => Promise<T>, find?: () => Promise<Finding | null>): Promise<T> {
-    if (this.#closing !== undefined)
-      throw new HostError('CLOSED', `${doing} ${printable(this.path)}: the file is closed`, { path: this.path });
+  #requireOpen(doing: string): void {
+    if (this.#closing === undefined) return;
+    throw new HostError('CLOSED', `${doing} ${printable(this.path)}: the file is closed`, { path: this.path });
+  }
+
+  async #do<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    this.#requireOpen(doing);
+    return await this.#track(doing, work);
+  }
+
+  /** `close` waits for it; appends that stood in a row when it was called are among them. */
+  async #track<T>(doing: string, work: () => Promise<T>, find?: () => Promise<Finding | null>): Promise<T> {
     const working = work();
     this.#underWay.add(working);
     try {
@@ -187,9 +200,4 @@ async function all<T>(parts: readonly Promise<T>[]): Promise<T[]> {
   const failed = results.find((result) => result.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-}
-
-function requireOffset(offset: number, path: string): void {
-  if (Number.isSafeInteger(offset) && offset >= 0) return;
-  throw new HostError('BAD_ARGUMENT', `${offset} is no offset in ${printable(path)}`, { path });
 }

@@ -7,17 +7,8 @@ import { SftpFlag, SftpStatus, SftpType, SftpWriter } from './sftp-codec.ts';
 import type { Finding } from './sftp-errors.ts';
 import { SftpFile, type SftpSurroundings, syncHandle } from './sftp-file.ts';
 import { aboutTarget, kindOf, notFound, wrongKind } from './sftp-kinds.ts';
+import { OPENINGS } from './sftp-openings.ts';
 import { SftpPaths, unlessAbsent } from './sftp-paths.ts';
-
-const { READ, WRITE, APPEND, CREAT, EXCL } = SftpFlag;
-const flagsOf: Readonly<Record<OpenMode, number>> = {
-  read: READ,
-  create: READ | WRITE | CREAT | EXCL,
-  'append-new': WRITE | CREAT | APPEND,
-  'read-write': READ | WRITE,
-  // As O_EXCL without O_CREAT reaches open(2) there.
-  claim: READ | WRITE | EXCL,
-};
 
 const COPY_PIECE = 1 << 20;
 
@@ -31,11 +22,10 @@ export class SftpFiles implements HostFiles {
   constructor(sftp: SftpClient, deviceSize: (path: string) => Promise<number>) {
     this.#sftp = sftp;
     this.#paths = new SftpPaths(sftp);
-    this.#around = { deviceSize, whyNotWritten: (path) => this.#paths.noSpace(path) };
+    this.#around = { deviceSize, whyNotWritten: (path, bytes) => this.#paths.whyNotWritten(path, bytes) };
   }
 
-  async open(path: string, mode: OpenMode): Promise<SftpFile> {
-    const doing = mode === 'create' ? 'cannot create' : mode === 'read' ? 'cannot open' : 'cannot open for writing';
+  async open(path: string, mode: OpenMode, doing = OPENINGS[mode].doing): Promise<SftpFile> {
     // Looked at before it is opened: a FIFO would wait for its other end.
     const before = mode === 'create' ? null : await this.#paths.attributes(path);
     const kind = before === null ? 'file' : kindOf(before.mode);
@@ -45,7 +35,7 @@ export class SftpFiles implements HostFiles {
       doing,
       path,
       async () => {
-        const request = new SftpWriter().bytes(path).u32(flagsOf[mode]);
+        const request = new SftpWriter().bytes(path).u32(OPENINGS[mode].flags);
         const isNew = mode === 'create' || (mode === 'append-new' && before === null);
         const { body } = await this.#sftp.request(SftpType.OPEN, isNew ? request.permissions(0o600) : request.none());
         const opened = { path, handle: body.bytes(), mode, isDevice: kind === 'block', size: before?.size ?? 0 };
@@ -55,7 +45,7 @@ export class SftpFiles implements HostFiles {
         if (mode === 'claim') return 'BUSY';
         return mode === 'create' && (await this.#paths.exists(path))
           ? 'EXISTS'
-          : await this.#paths.noSpace(dirname(path));
+          : await this.#paths.whyNotWritten(dirname(path));
       },
     );
   }
@@ -135,7 +125,7 @@ export class SftpFiles implements HostFiles {
       'cannot make the folder',
       path,
       () => this.#sftp.request(SftpType.MKDIR, new SftpWriter().bytes(path).permissions(mode)),
-      async () => ((await this.#paths.exists(path)) ? 'EXISTS' : await this.#paths.noSpace(dirname(path))),
+      async () => ((await this.#paths.exists(path)) ? 'EXISTS' : await this.#paths.whyNotWritten(dirname(path))),
     );
   }
 
@@ -152,7 +142,11 @@ export class SftpFiles implements HostFiles {
     const doing = `cannot rename ${printable(from)} to`;
     if (options.replace === true) {
       names.bytes('posix-rename@openssh.com').bytes(from).bytes(to);
-      await this.#paths.doing(doing, to, () => this.#sftp.request(SftpType.EXTENDED, names));
+      const isFolder = async (): Promise<Finding | null> => {
+        const found = await this.#paths.linkAttributes(to);
+        return found !== null && kindOf(found.mode) === 'folder' ? 'WRONG_KIND' : null;
+      };
+      await this.#paths.doing(doing, to, () => this.#sftp.request(SftpType.EXTENDED, names), isFolder);
       return;
     }
     // OpenSSH links the file to its new name and removes the old one: it never replaces.
@@ -190,7 +184,7 @@ export class SftpFiles implements HostFiles {
 
   async syncFolder(path: string): Promise<void> {
     await this.#paths.doing('cannot sync the folder', path, async () => {
-      const { body } = await this.#sftp.request(SftpType.OPEN, new SftpWriter().bytes(path).u32(READ).none());
+      const { body } = await this.#sftp.request(SftpType.OPEN, new SftpWriter().bytes(path).u32(SftpFlag.READ).none());
       const handle = body.bytes();
       try {
         await syncHandle(this.#sftp, handle, path);
@@ -232,7 +226,7 @@ export class SftpFiles implements HostFiles {
   ): Promise<void> {
     const temporary = join(dirname(path), `.virtnbd-${randomBytes(8).toString('hex')}.tmp`);
     try {
-      await using file = await this.open(temporary, 'create');
+      await using file = await this.open(temporary, 'create', 'cannot write');
       await file.chmod(mode);
       await fill(file);
       await file.sync();

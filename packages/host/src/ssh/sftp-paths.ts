@@ -3,6 +3,9 @@ import { type SftpClient, SftpError } from './sftp-client.ts';
 import { type SftpAttributes, SftpStatus, SftpType, SftpWriter } from './sftp-codec.ts';
 import { type Finding, sftpFailure } from './sftp-errors.ts';
 
+/** SSH2_FXE_STATVFS_ST_RDONLY */
+const ST_RDONLY = 1;
+
 /** Requests about paths, and what the protocol's few status codes leave to be looked up. */
 export class SftpPaths {
   readonly sftp: SftpClient;
@@ -27,6 +30,18 @@ export class SftpPaths {
 
   /** Bytes that the user may still write on the file system of the path. */
   async freeSpace(path: string): Promise<number> {
+    return (await this.#fileSystem(path)).free;
+  }
+
+  /** Why nothing can be written there, where the file system is to blame: it has less than `needed` bytes, or takes none. */
+  async whyNotWritten(path: string, needed = 1): Promise<Finding | null> {
+    const { free, readOnly } = await this.#fileSystem(path);
+    if (readOnly) return 'READ_ONLY';
+    return free < needed ? 'NO_SPACE' : null;
+  }
+
+  /** statvfs@openssh.com: OpenSSH, PROTOCOL, section 4.4. */
+  async #fileSystem(path: string): Promise<{ free: number; readOnly: boolean }> {
     return await this.doing('cannot read the free space of', path, async () => {
       const request = new SftpWriter().bytes('statvfs@openssh.com').bytes(path);
       const { body } = await this.sftp.request(SftpType.EXTENDED, request);
@@ -34,12 +49,10 @@ export class SftpPaths {
       const unit = body.u64(); // f_frsize
       body.u64(); // f_blocks
       body.u64(); // f_bfree
-      return unit * body.u64(); // f_bavail
+      const free = unit * body.u64(); // f_bavail
+      body.skip(4 * 8); // f_files, f_ffree, f_favail, f_fsid
+      return { free, readOnly: (body.u64() & ST_RDONLY) !== 0 };
     });
-  }
-
-  async noSpace(path: string): Promise<Finding | null> {
-    return (await this.freeSpace(path)) === 0 ? 'NO_SPACE' : null;
   }
 
   /** A request whose failure is told as the host's: what was tried, with which path, and why. */
