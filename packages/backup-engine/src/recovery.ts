@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { type Recovery, runDescription } from '@virtnbd/backup-set';
 import { type CheckpointConnection, rollBack } from '@virtnbd/checkpoint-store';
 import type { Host } from '@virtnbd/host';
-import { restoreVmState, type VmPower } from './guest/started-vm.ts';
+import { restoreVmState, startPaused, type VmPower } from './guest/started-vm.ts';
 import { endJob, type JobControl } from './job/job.ts';
 
 /**
@@ -13,6 +13,7 @@ import { endJob, type JobControl } from './job/job.ts';
  * Deleting the checkpoint merges its bitmap into that of the one before, so the next increment, from there, saves
  * whatever was written meanwhile.
  *
+ * @param recovery its `job` is what there is to clear away
  * @returns the checkpoint that could not be deleted because the VM is off: the intent stays, and the first run after the
  *   VM's start ends it; null when all is done
  */
@@ -28,13 +29,46 @@ export async function settle(
   if (checkpoint?.action === 'delete') {
     const { name, run } = checkpoint;
     const outcome = await rollBack(libvirt, uuid, { name, description: runDescription(run) });
-    if (outcome === 'waiting') return name;
+    if (outcome === 'waiting') {
+      await forgetStart(recovery);
+      return name;
+    }
   }
   if (recovery.job !== null) await restoreVmState(libvirt, uuid, recovery.job);
   for (const path of [...(socketPath === null ? [] : [socketPath]), ...scratchFiles])
     if (hypervisor !== null) await removeTrace(hypervisor, path);
   await recovery.settle();
   return null;
+}
+
+/**
+ * `settle` for a VM that is off and may be started for it, without letting it run: libvirt deletes checkpoints only of one
+ * that has a process. The VM is off again afterwards, and after a failure.
+ */
+export async function settleStarted(
+  hypervisor: Host | null,
+  libvirt: JobControl & CheckpointConnection & VmPower,
+  recovery: Recovery,
+): Promise<void> {
+  const { uuid } = recovery.domain;
+  const traces = recovery.job ?? { socketPath: null, scratchFiles: [] };
+  // On the disk before: a run that is killed in between leaves a VM that the next one knows to end.
+  await recovery.setJob({ ...traces, startedVm: 0 });
+  const startedVm = await startPaused(libvirt, uuid);
+  try {
+    const job = { ...traces, startedVm };
+    await recovery.setJob(job);
+    await settle(hypervisor, libvirt, { ...recovery, job });
+  } finally {
+    await restoreVmState(libvirt, uuid, { startedVm });
+  }
+}
+
+/** The VM is off, so what a run had started has ended: who starts it next is not that run. */
+async function forgetStart({ job, setJob }: Recovery): Promise<void> {
+  if (job?.startedVm === undefined) return;
+  const { startedVm: _, ...traces } = job;
+  await setJob(traces);
 }
 
 /** Names that runs give to what they leave outside the backup folder: `job-paths.ts`. */

@@ -4,7 +4,7 @@ import type { BackupListener, BackupStep } from './events.ts';
 import { thawAfterwards } from './guest/thaw-afterwards.ts';
 import { totalBytes } from './plan/estimate.ts';
 import { placeOf, prepare } from './plan/prepare.ts';
-import { settle } from './recovery.ts';
+import { settle, settleStarted } from './recovery.ts';
 import type { RunTools } from './run-tools.ts';
 import { makePoint } from './transaction.ts';
 import { type LockWait, whenFree } from './wait-for-lock.ts';
@@ -48,7 +48,14 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
     if (recovery.action === 'rolled-back') await thawAfterwards(libvirt, uuid, { timeout: null });
     const waiting = await settle(hypervisor, libvirt, recovery);
     tell({ type: 'warning', message: recoveryNote(recovery) });
-    if (waiting !== null) uncommitted.push(waiting);
+    if (waiting === null) continue;
+    if (request.startDomain) {
+      tell({
+        type: 'info',
+        message: `the VM is started, paused, to delete that run's checkpoint ${waiting}, and ended`,
+      });
+      await settleStarted(hypervisor, libvirt, recovery);
+    } else uncommitted.push(waiting);
   }
   step('recovered');
   signal.throwIfAborted();

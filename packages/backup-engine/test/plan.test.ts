@@ -58,6 +58,14 @@ test("what another tool's interrupted run left is named", () => {
   expect(() => checkFolder('full', domain, folder([], [left]))).toThrow(/vda\.full\.data\.partial/);
 });
 
+test('what a run of ours has left, which waits for the VM to run again, is in no way', () => {
+  const left: SetProblem = {
+    ...{ code: 'UNFINISHED', message: '', files: ['virtnbdbackup.1.intent.json'], severity: 'note' },
+    point: 'virtnbdbackup.1',
+  };
+  checkFolder('diff', domain, folder([point([['vda', MIB]])], [left]));
+});
+
 const QCOW2 = [{ tracksChanges: true }];
 const level = (requested: RequestedLevel, set: FolderState, state: DomainState): string =>
   chooseLevel({ level: requested }, set, state, QCOW2).level;

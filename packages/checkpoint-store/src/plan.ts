@@ -154,7 +154,7 @@ function follow({ level, domain }: PlanInput, tip: RecordedCheckpoint): Checkpoi
   const create = checkpointName((ownNumber(tip.name) ?? 0) + 1);
   if (!domain.some(({ name }) => name === create))
     return { kind: 'inc', create, parent: tip, lost, definedAgain, remove: [] };
-  const text = `A run that did not end has left the checkpoint ${create}. It is rolled back once the VM runs: start it.`;
+  const text = `A run that did not end has left the checkpoint ${create}. It is rolled back once the VM runs: start it, or have the backup do that (-S).`;
   return refusal('UNCOMMITTED', text, [create]);
 }
 

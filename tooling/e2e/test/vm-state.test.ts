@@ -56,6 +56,25 @@ describe('a VM that is off, with -S', () => {
     },
   );
 
+  test('is rid of the checkpoint of a run that was killed before it was shut down', async () => {
+    await using fresh = await Scenario.copyOf(scenario);
+    await fresh.vm.start();
+    await fresh.backup('full', 'virtnbdbackup.0');
+    await fresh.vm.write('vda', MIB, MIB, 0x33);
+    await killedBackup(fresh, 'inc', 'copying', {});
+    await fresh.vm.write('vda', 2 * MIB, MIB, 0x44);
+    await fresh.vm.virsh('domjobabort');
+    expect((await fresh.backupOnly('inc', '-p')).stdout).toBe(`${2 * MIB}\n`);
+    await fresh.vm.destroy();
+    await fresh.newPoint('diff');
+    await fresh.backup('inc', 'virtnbdbackup.1', '-S');
+    expect([await fresh.vm.state(), await fresh.vm.checkpoints()]).toEqual([
+      'shutoff',
+      ['virtnbdbackup.0', 'virtnbdbackup.1'],
+    ]);
+    await fresh.expectAllPointsExact();
+  });
+
   test('is left to whoever lets it run meanwhile', async () => {
     await using fresh = await Scenario.copyOf(scenario);
     await killedBackup(fresh, 'full', 'copying', { startDomain: true });

@@ -20,7 +20,7 @@ export interface CheckpointSituation {
   readonly set: Pick<BackupSet, 'checkpoints' | 'storedCheckpoints'>;
   /** Checkpoints of failed runs that cannot be deleted before the VM runs again. */
   readonly uncommitted: readonly string[];
-  /** Nothing is defined again: the plan is what follows if that fails. */
+  /** Nothing is defined again, nor rolled back: the plan is what follows if the first fails, and the second is done. */
   readonly lookOnly: boolean;
   readonly tell: BackupListener;
 }
@@ -41,7 +41,10 @@ export async function chooseCheckpoints(
     description: run === null ? null : runDescription(run),
   }));
   const plan = async (stored: readonly StoredCheckpoint[]): Promise<CheckpointPlan | Redefinition> => {
-    const domain = await readCheckpoints(libvirt, uuid);
+    const known = await readCheckpoints(libvirt, uuid);
+    const isPending = (name: string): boolean =>
+      uncommitted.includes(name) && !set.checkpoints.some((committed) => committed.name === name);
+    const domain = lookOnly ? known.filter(({ name }) => !isPending(name)) : known;
     return acceptPlan(planCheckpoints({ level, domain, recorded, stored, uncommitted }));
   };
   const first = await plan(set.storedCheckpoints);

@@ -67,11 +67,13 @@ export async function lookAhead(
   const { uuid, name, state, active } = await libvirt.lookup(request.domain);
   const found = active ? (state === 'running' ? 'running' : 'paused') : 'off';
   const there = (await host.files.stat(request.folder)) !== null;
-  for (const { point, started } of there ? await readIntents(host, request.folder) : [])
+  const pending = there ? await readIntents(host, request.folder) : [];
+  for (const { point, started } of pending)
     tell({
       type: 'warning',
       message: `a run that was to make ${point}, begun ${started}, has not ended; a backup would first put that right`,
     });
-  const situation = { domain: { name, uuid }, state: found, uncommitted: [] } as const;
+  const uncommitted = pending.flatMap(({ checkpoint }) => checkpoint ?? []);
+  const situation = { domain: { name, uuid }, state: found, uncommitted } as const;
   return await prepare(context, libvirt, situation, request, { lookOnly: true, tell, signal });
 }

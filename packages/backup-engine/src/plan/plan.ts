@@ -121,7 +121,9 @@ export function checkFolder(
       `${set.folder} holds backups of the VM ${stranger.manifest.domain.name} (${stranger.manifest.domain.uuid}), ` +
         `not of ${domain.name} (${domain.uuid}); give each VM a folder of its own`,
     );
-  const unfinished = set.problems.filter(({ code }) => code === 'UNFINISHED').flatMap(({ files }) => files);
+  // A run of ours that has not ended names its point: it is put right by every run, as far as the VM lets it.
+  const left = set.problems.filter(({ code, point }) => code === 'UNFINISHED' && point === undefined);
+  const unfinished = left.flatMap(({ files }) => files);
   if (unfinished.length > 0)
     throw new BackupError(
       'FOLDER_IN_USE',

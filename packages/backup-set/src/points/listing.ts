@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type DirectoryEntry, type Host, HostError, isTemporaryName } from '@virtnbd/host';
 import { BackupSetError } from '../errors.ts';
-import { CHECKPOINT_FOLDER, checkpointNumber, imageInfoName, parseFileName } from '../names.ts';
+import { CHECKPOINT_FOLDER, checkpointNumber, imageInfoName, PARTIAL_SUFFIX, parseFileName } from '../names.ts';
 import { readCheckpointFolder, type StoredCheckpoint } from '../records/checkpoint-files.ts';
 import { readIntents } from '../records/intent.ts';
 import { decodeManifest, MANIFEST_LIMIT, type Manifest } from '../records/manifest.ts';
@@ -122,15 +122,15 @@ class Lister {
     return stored;
   }
 
-  /** Names that runs which have not committed will make or have made. */
-  async #readIntentFiles(): Promise<Set<string>> {
+  /** Names that runs which have not committed will make or have made, each with the point that it was to be of. */
+  async #readIntentFiles(): Promise<Map<string, string>> {
     const committed = new Set(this.#manifests.map(({ point }) => point));
-    const unfinished = new Set<string>();
+    const unfinished = new Map<string, string>();
     try {
       for (const { point, files, adopted } of await readIntents(this.#host, this.#folder)) {
         for (const { name, size } of adopted) this.#adopted.set(name, size);
         if (committed.has(point)) continue;
-        for (const file of files) unfinished.add(file);
+        for (const file of files) unfinished.set(file, point);
         const message = `A run that was to make ${point} has not ended. The next backup into the folder clears it away.`;
         this.#problems.push({ code: 'UNFINISHED', message, files: [`${point}.intent.json`], severity: 'note', point });
       }
@@ -141,7 +141,7 @@ class Lister {
     return unfinished;
   }
 
-  async #readLegacy(unfinished: ReadonlySet<string>): Promise<FoundData[]> {
+  async #readLegacy(unfinished: ReadonlyMap<string, string>): Promise<FoundData[]> {
     const named = new Set(this.#manifests.flatMap(({ files }) => files.map(({ name }) => name)));
     const found: { data: FoundData; ours: boolean }[] = [];
     for (const [name, size] of this.#sizes) {
@@ -210,12 +210,13 @@ class Lister {
     return null;
   }
 
-  #noteLeftovers(unfinished: ReadonlySet<string>): void {
+  #noteLeftovers(unfinished: ReadonlyMap<string, string>): void {
     const domains: string[] = [];
     for (const name of this.#sizes.keys()) {
       const parsed = parseFileName(name);
       if (parsed?.partial || unfinished.has(name) || isTemporaryName(name)) {
-        this.#note('UNFINISHED', `${name} was left by a run that did not end.`, [name]);
+        const point = unfinished.get(name) ?? unfinished.get(name.slice(0, -PARTIAL_SUFFIX.length));
+        this.#note('UNFINISHED', `${name} was left by a run that did not end.`, [name], point);
       } else if (parsed?.kind === 'adler32' && !this.#sizes.has(name.slice(0, -'.chksum'.length))) {
         this.#note('ORPHAN', `${name} is the checksum of a file that is not there.`, [name]);
       } else if (parsed?.kind === 'chunks' && !this.#sizes.has(`${name.slice(0, -'.chunks'.length)}.data`)) {
@@ -225,8 +226,8 @@ class Lister {
     if (domains.length > 1) this.#note('FOREIGN', 'The folder holds the checkpoint lists of several VMs.', domains);
   }
 
-  #note(code: SetProblem['code'], message: string, files: readonly string[]): void {
-    this.#problems.push({ code, message, files, severity: 'note' });
+  #note(code: SetProblem['code'], message: string, files: readonly string[], point?: string): void {
+    this.#problems.push({ code, message, files, severity: 'note', ...(point !== undefined && { point }) });
   }
 }
 

@@ -44,7 +44,7 @@ export interface PointDisk {
 }
 
 export type SetProblemCode =
-  /** left by a run that did not end; `recover` clears it, if the run was ours */
+  /** left by a run that did not end; `recover` clears it, if the run was ours: then `point` is what it was to make */
   | 'UNFINISHED'
   /** a file with our `writer`, or a raw image, that no manifest names */
   | 'NO_MANIFEST'

@@ -32,6 +32,11 @@ export interface Recovery {
   job: JobTraces | null;
   /** Names of the files that were removed. */
   removed: readonly string[];
+  /**
+   * Takes down what the recovery itself is about to leave outside the folder, or does not leave any more: the next one
+   * goes by it when this one does not come to its end.
+   */
+  setJob(job: JobTraces): Promise<void>;
   /** Drops the intent. To be called once the VM's side is done; until then every `recover` returns it again. */
   settle(): Promise<void>;
 }
@@ -104,6 +109,7 @@ export async function settleIntent(
   const committed = manifest !== null || intent.piped === 'delivered';
   const removed = committed ? [] : await rollBackFiles(host, folder, intent);
   if (committed) await finishFiles(host, folder, intent, manifest);
+  const left = committed ? intent : withoutFiles(intent);
   const { point, level, domain, checkpoint, checkpointTime, run, superseded, job } = intent;
   const action = committed ? 'keep' : 'delete';
   return {
@@ -115,6 +121,7 @@ export async function settleIntent(
     superseded,
     job,
     removed,
+    setJob: (traces) => writeIntent(host, folder, { ...left, job: traces }, true),
     settle: () => dropIntent(host, folder, point),
   };
 }
@@ -144,8 +151,12 @@ async function rollBackFiles(host: Host, folder: string, intent: Intent): Promis
     }
   }
   await host.files.syncFolder(folder);
-  await writeIntent(host, folder, { ...intent, files: [], filesRolledBack: true }, true);
+  await writeIntent(host, folder, withoutFiles(intent), true);
   return removed;
+}
+
+function withoutFiles(intent: Intent): Intent {
+  return { ...intent, files: [], filesRolledBack: true };
 }
 
 async function committedFiles(host: Host, folder: string): Promise<Set<string>> {
