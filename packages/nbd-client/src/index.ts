@@ -13,16 +13,17 @@ export type { ExportInfo, ExportInfoOptions, ListedExport, MetaContextsOptions }
 export { NbdError, type NbdErrorCode, type NbdErrorDetails } from './errors.ts';
 export type { ExportProperties } from './export-properties.ts';
 export type { ExtentRun } from './extents.ts';
-export type {
-  AbortOptions,
-  ConnectOptions,
-  ExtentsOptions,
-  HandshakeOptions,
-  ReadOptions,
-  ReconnectOptions,
-  RequestOptions,
-  WriteOptions,
-  WriteZeroesOptions,
+export {
+  type AbortOptions,
+  type ConnectOptions,
+  type ExtentsOptions,
+  type HandshakeOptions,
+  LINK_CONNECTIONS,
+  type ReadOptions,
+  type ReconnectOptions,
+  type RequestOptions,
+  type WriteOptions,
+  type WriteZeroesOptions,
 } from './options.ts';
 export type { NbdTlsOptions, PemInput, PreSharedKey } from './tls.ts';
 export { formatNbdUri, type NbdUri, parseNbdUri } from './uri.ts';

@@ -25,6 +25,12 @@ export interface HandshakeOptions extends AbortOptions {
   keepAliveMs?: number;
 }
 
+/**
+ * Connections for a link whose answers take their time: what is on the wire of one is limited, by `maxBytesInFlight` here
+ * and over ssh to 2 MiB.
+ */
+export const LINK_CONNECTIONS = 4;
+
 /** Options of a connection to an export. */
 export interface ConnectOptions extends HandshakeOptions {
   /** The server's default export where it is left out. */

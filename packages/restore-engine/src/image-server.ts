@@ -1,5 +1,5 @@
 import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
-import { type NbdAddress, NbdClient, NbdError } from '@virtnbd/nbd-client';
+import { LINK_CONNECTIONS, type NbdAddress, NbdClient, NbdError } from '@virtnbd/nbd-client';
 import { RestoreError } from './errors.ts';
 import { formatOptions, type ImageFormat } from './image-format.ts';
 
@@ -74,17 +74,19 @@ export async function withImage<T>(
   work: (client: NbdClient) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  // Not --persistent: when this process dies, by whatever means, its connection ends, and with it the server.
+  const connections = host.name === '' ? 1 : LINK_CONNECTIONS;
+  // Not --persistent: when this process dies, by whatever means, its connections end, and with them the server.
   const server = await host.start('qemu-nbd', [
     ...(image.readOnly === true ? ['--read-only'] : ['--discard=unmap']),
     ...(image.unsynced === true ? ['--cache=unsafe'] : []),
+    `--shared=${connections}`,
     `--socket=${image.socketPath}`,
     ...openOptions(image),
   ]);
   try {
     await host.waitForSocket(image.socketPath, { program: server, ...(signal && { signal }) });
     await using route = await host.route(image.socketPath);
-    const result = await useServer({ path: route.path }, image, work, signal);
+    const result = await useServer({ path: route.path }, connections, image, work, signal);
     const { code } = await server.exited;
     if (code !== 0)
       throw new RestoreError('WRITE_FAILED', `qemu-nbd could not close ${image.path} (exit code ${code})`);
@@ -99,12 +101,13 @@ export async function withImage<T>(
 
 async function useServer<T>(
   address: NbdAddress,
+  connections: number,
   { readOnly = false }: ServedImage,
   work: (client: NbdClient) => Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const metaContexts = [CONTEXT];
-  const client = await NbdClient.connect(address, { metaContexts, ...(signal && { signal }) });
+  const client = await NbdClient.connect(address, { metaContexts, connections, ...(signal && { signal }) });
   try {
     const result = await work(client);
     if (!readOnly) await client.flush(signal ? { signal } : {});

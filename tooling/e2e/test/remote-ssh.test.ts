@@ -6,10 +6,13 @@ import { pipeline } from 'node:stream';
 import { findLeftovers, requires, type SshServer, startSshServer, waitFor } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, start, succeed } from '../src/commands.ts';
+import { type HeldLink, startHeldLink } from '../src/held-link.ts';
 import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
+/** What ssh lets be on its way on one connection, and something for all else that is said. */
+const ONE_WINDOW = 2.5 * MIB;
 const { skip } = requires('sshd', 'nc');
 
 describe.skipIf(skip)('a hypervisor behind ssh', () => {
@@ -76,6 +79,32 @@ describe.skipIf(skip)('a hypervisor behind ssh', () => {
     await fresh.backup('full', 'virtnbdbackup.0');
     await fresh.expectAllPointsExact();
     expect(await findLeftovers(fresh.libvirt, { folders: [fresh.folder] })).toEqual([]);
+  });
+
+  test('where answers need their time, more is on its way than one connection over ssh carries, there and back', async () => {
+    await using live = await Scenario.copyOf(scenario);
+    await using off = await Scenario.copyOf(scenario);
+    const through = async (own: Scenario, work: (target: string) => Promise<unknown>): Promise<HeldLink> => {
+      await using link = await startHeldLink(server, 4 * MIB);
+      own.connectThrough({ ...server, port: link.port });
+      await work(join(own.libvirt.workFolder, 'over a long way'));
+      return link;
+    };
+    await live.vm.write('vda', 0, 48 * MIB, 0x66);
+    const saved = await through(live, () => live.backup('copy', 'copy'));
+    await live.vm.destroy();
+    const savedOff = await through(off, () => off.backup('copy', 'copy'));
+    await live.vm.start();
+    const restored = await through(off, async (target) => {
+      const uri = `${off.env.LIBVIRT_DEFAULT_URI}&no_tty=1`;
+      await succeed('virtnbdrestore', ['-U', uri, '-i', off.folder, '-o', target, '-n'], off.env);
+      expect(await difference(join(target, off.imageName('vda')), off.reference('copy', 'vda'))).toBeNull();
+    });
+    for (const bytes of [saved.fromServer, savedOff.fromServer, restored.toServer])
+      expect(bytes).toBeGreaterThan(ONE_WINDOW);
+    await live.expectAllPointsExact();
+    await off.expectAllPointsExact();
+    expect(await leftovers()).toEqual([]);
   });
 
   test('killed by SIGKILL in mid-copy, it leaves nothing that the next run does not clear away', async () => {

@@ -61,7 +61,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   const port = await freePort();
   const knownHosts = at('known_hosts');
   const know = async (): Promise<void> =>
-    await writeFile(knownHosts, `[${address}]:${port} ${await readFile(at('host_key.pub'), 'utf8')}`);
+    await writeFile(knownHosts, `${alias} ${await readFile(at('host_key.pub'), 'utf8')}`);
   await know();
   await writeFile(at('sshd_config'), serverConfig({ address, port, sftp, at }));
   await writeFile(at('ssh_config'), clientConfig({ alias, address, port, user, key: at('user_key'), knownHosts }));
@@ -182,6 +182,8 @@ function clientConfig(of: {
     `  User ${of.user}`,
     `  IdentityFile ${of.key}`,
     '  IdentitiesOnly yes',
+    // By its alias also where something stands between, at another port.
+    `  HostKeyAlias ${of.alias}`,
     `  UserKnownHostsFile ${of.knownHosts}`,
     '  GlobalKnownHostsFile none',
     '',

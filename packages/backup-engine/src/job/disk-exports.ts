@@ -18,6 +18,3 @@ export interface DiskExports {
   /** Ends the servers: nothing is read any more. May be called again. */
   end(): Promise<void>;
 }
-
-/** What there is in flight over a link whose answers take their time: bytes on one connection are limited, over ssh to 2 MiB. */
-export const LINK_CONNECTIONS = 4;

@@ -1,7 +1,7 @@
-import { type NbdAddress, NbdError } from '@virtnbd/nbd-client';
+import { LINK_CONNECTIONS, type NbdAddress, NbdError } from '@virtnbd/nbd-client';
 import type { NetworkTransfer } from '../context.ts';
 import { BackupError } from '../errors.ts';
-import { type DiskExports, LINK_CONNECTIONS } from './disk-exports.ts';
+import type { DiskExports } from './disk-exports.ts';
 
 /** The exports of a job that listens on a port of its host, with TLS or in the clear. */
 export function networkExports(

@@ -1,14 +1,18 @@
 import { type Host, HostError, type RunningProgram, type SocketRoute } from '@virtnbd/host';
+import { LINK_CONNECTIONS } from '@virtnbd/nbd-client';
 import { BackupError } from '../errors.ts';
 import type { PlannedDisk } from '../plan/disk-plan.ts';
 import type { RunPlan } from '../plan/plan.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { imageSocket } from './job-paths.ts';
 
+/** Several programs' connections at one time; qemu-nbd lets the next one wait. */
+const MAX_CLIENTS = 16;
+
 /**
  * Serves the images of a VM that is off, read-only, each by a qemu-nbd of its own. The servers hold qemu's lock on the
  * images: the VM cannot start as long as they run. They end with this process, also when it is
- * killed; unless there are to be several clients, with their first client, too.
+ * killed; unless there are to be several clients, with the last connection of the first one, too.
  *
  * @param folder a private one for their sockets; made here, and gone with the servers
  * @throws BackupError DOMAIN_ACTIVE when the VM, or anything else, has an image open for writing
@@ -33,7 +37,8 @@ export async function serveImages(
       const server = await host.start('qemu-nbd', [
         ...['--read-only', `--format=${disk.format}`, `--export-name=${disk.target}`],
         ...(disk.since === null ? [] : [`--bitmap=${disk.since}`]),
-        ...(severalClients ? ['--persistent', '--shared=4'] : []),
+        `--shared=${MAX_CLIENTS}`,
+        ...(severalClients ? ['--persistent'] : []),
         `--socket=${socketPath(disk.target)}`,
         disk.source,
       ]);
@@ -47,6 +52,7 @@ export async function serveImages(
   }
   return {
     address: (target) => ({ path: routes.get(target)?.path ?? socketPath(target) }),
+    ...(host.name !== '' && { connections: LINK_CONNECTIONS }),
     dirtyContext: () => `qemu:dirty-bitmap:${plan.parent ?? ''}`,
     end,
   };

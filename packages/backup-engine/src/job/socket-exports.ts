@@ -1,7 +1,7 @@
 import { type Host, HostError } from '@virtnbd/host';
-import { NbdError } from '@virtnbd/nbd-client';
+import { LINK_CONNECTIONS, NbdError } from '@virtnbd/nbd-client';
 import { BackupError } from '../errors.ts';
-import { type DiskExports, LINK_CONNECTIONS } from './disk-exports.ts';
+import type { DiskExports } from './disk-exports.ts';
 import type { JobPaths } from './job-paths.ts';
 
 /** The exports of a job that listens on a unix socket: through that, or through what leads to it from here. */
