@@ -1,6 +1,6 @@
 import { basename, isAbsolute, join } from 'node:path';
 import { BackupSet, type RestorePoint } from '@virtnbd/backup-set';
-import type { Host } from '@virtnbd/host';
+import { type Host, makeRunFolder } from '@virtnbd/host';
 import type { OpenedContent } from './content.ts';
 import { explainDamage, isDamage } from './diagnose.ts';
 import { DomainStage } from './domain/domain-stage.ts';
@@ -125,7 +125,7 @@ class Restore {
       this.#note(`an interrupted restore had left ${cleared.join(', ')} in ${target}: removed`);
     const folder = await TargetFolder.open(this.#target, target, names, { mode, force, onCleared });
     try {
-      const temp = await this.#target.files.makeTempFolder(this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
+      const temp = await makeRunFolder(this.#target, this.#context.tempFolder ?? '/tmp', 'virtnbdrestore.');
       try {
         await stage?.write(folder, this.#context.signal);
         const images = await this.#writeAll(source, kept, folder, temp);

@@ -60,8 +60,7 @@ export function imageSocket(folder: string, target: string): string {
   return join(folder, `${target}.sock`);
 }
 
-/** A new name for the folder of the image servers' sockets. */
-export function imageServersFolder(): string {
+function imageServersFolder(): string {
   return `/tmp/virtnbdbackup.${process.pid}.${randomBytes(4).toString('hex')}`;
 }
 

@@ -1,9 +1,9 @@
-import type { Host } from '@virtnbd/host';
+import { join } from 'node:path';
+import { type Host, makeRunFolder } from '@virtnbd/host';
 import { NbdClient } from '@virtnbd/nbd-client';
 import { NBD_IDLE_MS } from '../context.ts';
 import { ALLOCATION, collectExtents } from '../copy/extents.ts';
 import type { DiskExports } from '../job/disk-exports.ts';
-import { imageServersFolder } from '../job/job-paths.ts';
 import { serveImages } from '../job/serve-images.ts';
 import type { PlannedDisk } from './disk-plan.ts';
 import type { RunPlan } from './plan.ts';
@@ -20,16 +20,22 @@ export async function dirtyInImages(
   signal: AbortSignal,
 ): Promise<Map<string, number>> {
   const changed = disks.filter(({ since }) => since !== null);
-  const exports = await serveImages(host, { disks: changed, parent }, imageServersFolder(), {
-    severalClients: false,
-    signal,
-  });
+  // The sockets' place tells whose it is: no intent does yet.
+  const folder = await makeRunFolder(host, '/tmp', 'virtnbdbackup.');
   try {
-    const sizes = new Map<string, number>();
-    for (const disk of changed) sizes.set(disk.target, await dirtyBytes(exports, disk, signal));
-    return sizes;
+    const exports = await serveImages(host, { disks: changed, parent }, join(folder, 'sockets'), {
+      severalClients: false,
+      signal,
+    });
+    try {
+      const sizes = new Map<string, number>();
+      for (const disk of changed) sizes.set(disk.target, await dirtyBytes(exports, disk, signal));
+      return sizes;
+    } finally {
+      await exports.end();
+    }
   } finally {
-    await exports.end();
+    await host.files.removeFolder(folder, { recursive: true });
   }
 }
 

@@ -40,7 +40,8 @@ export class Guestfish implements AsyncDisposable {
     await requireGuestfish(host);
     const { LIBGUESTFS_BACKEND: backend = 'direct', LIBGUESTFS_BACKEND_SETTINGS: own = '' } = process.env;
     const environment = [
-      `TMPDIR=${folder}`,
+      // Not TMPDIR: the appliance, which libguestfs builds once and keeps, would be built there each time.
+      `LIBGUESTFS_TMPDIR=${folder}`,
       'LC_ALL=C',
       `LIBGUESTFS_BACKEND=${backend}`,
       `LIBGUESTFS_BACKEND_SETTINGS=${settings ?? own}`,

@@ -5,6 +5,7 @@ import { guestfsUri } from '../serve/guestfs-uri.ts';
 import type { MountChoice } from './choose-volume.ts';
 import type { MountOptions } from './loop-mount.ts';
 import { mountTable } from './mount-table.ts';
+import { placesIn } from './traces.ts';
 
 /** Milliseconds between two looks, and for all of them: libguestfs starts a small VM, slowly where there is no KVM. */
 const LOOK_MS = 200;
@@ -19,10 +20,12 @@ const PATIENCE_MS = 5 * 60_000;
 export async function mountByGuestmount(
   host: Host,
   choice: MountChoice,
-  { uri, target, signal }: MountOptions,
+  { uri, folder, target, signal }: MountOptions,
 ): Promise<RunningProgram> {
   const args = ['--ro', '--format=raw', '--add', guestfsUri(uri), '--mount', deviceOf(choice), '--no-fork', target];
-  const guestmount = await host.start('guestmount', args);
+  const { guestfs } = placesIn(folder);
+  await host.files.makeFolder(guestfs);
+  const guestmount = await host.start('guestmount', args, { env: { LIBGUESTFS_TMPDIR: guestfs } });
   let ended = false;
   guestmount.exited.then(() => {
     ended = true;

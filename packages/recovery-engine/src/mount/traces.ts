@@ -15,11 +15,17 @@ export interface Traces {
 }
 
 /** The places in the private folder. */
-export function placesIn(folder: string): { socket: string; fuse: string; disk: string; ready: string } {
+export function placesIn(folder: string): Record<'socket' | 'fuse' | 'disk' | 'ready' | 'guestfs', string> {
   const fuse = join(folder, 'fuse');
   // A name like no other: of a loop device whose file has gone with nbdfuse, the kernel remembers no more than that.
   const disk = join(fuse, basename(folder));
-  return { socket: join(folder, 'nbd.sock'), fuse, disk, ready: join(folder, 'fuse.pid') };
+  return {
+    socket: join(folder, 'nbd.sock'),
+    fuse,
+    disk,
+    ready: join(folder, 'fuse.pid'),
+    guestfs: join(folder, 'guestfs'),
+  };
 }
 
 /**
@@ -39,6 +45,8 @@ export async function removeTraces(host: Host, traces: Traces): Promise<void> {
   if (traces.root && target !== null) await attempt(() => detachLoops(host, folder));
   await attempt(() => unmountAll(host, traces, (entry) => entry.target === places.fuse));
   for (const file of [places.socket, places.ready]) await attempt(() => host.files.remove(file));
+  // libguestfs removes its files itself, unless it is killed.
+  await attempt(() => host.files.removeFolder(places.guestfs, { recursive: true }));
   for (const each of [places.fuse, folder]) await attempt(() => host.files.removeFolder(each));
   if (madeTarget && target !== null) await attempt(() => host.files.removeFolder(target));
   if (problems.length === 0) return;
