@@ -62,6 +62,7 @@ export async function boot(
   await using vm = await BootedVm.start(request, context);
   if (flags.keep !== undefined) await vm.keep();
   else {
+    session.expectSignal();
     session.log.info('it ends with this command, or when it shuts down; press Ctrl-C to end it');
     await vm.ended(signal);
     session.log.info('the VM has ended');

@@ -34,6 +34,7 @@ export async function map(flags: MapFlags, session: Session): Promise<void> {
   );
   await using _ = mapping;
   session.progress.stop();
+  session.expectSignal();
   announce(mapping, session);
   await endOf(mapping, flags.once, signal);
   log.info('ended: everything is taken away');

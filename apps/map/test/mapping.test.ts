@@ -24,6 +24,8 @@ describe.skipIf(requires('nbdinfo', 'nbdcopy', 'qemu-io').skip)('served', () => 
     await run('qemu-io', ['-f', 'raw', map.mapped, '-c', 'write -P 1 0 4k', '-c', 'read -P 0xa5 4k 508k']);
     map.kill('SIGTERM');
     expect(await map.exit()).toBe(143);
+    expect(map.log()).toMatch(/INFO ended by SIGTERM\n$/);
+    expect(map.log()).not.toMatch(/WARNING|ERROR/);
     expect(await map.traces()).toEqual([]);
   });
 

@@ -19,6 +19,8 @@ export interface Session {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly progress: Progress;
+  /** From here on a signal is how the command is meant to end, as a server does: no warning, and no error. */
+  expectSignal(): void;
 }
 
 /** Milliseconds that a clean-up has after a signal or a crash. */
@@ -66,21 +68,25 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
       const secret = flags[name];
       if (typeof secret === 'string') log.addSecret(secret);
     }
+    let expected = false;
     const signals = installSignalHandlers({
       cleanUpMs: CLEAN_UP_MS,
-      onSignal: (signal, leftMs) =>
-        log.warn(
-          leftMs === undefined
-            ? `${signal}: cleaning up; please wait`
-            : `${signal} again: still cleaning up, ending by force in ${Math.ceil(leftMs / 1000)} s`,
-        ),
+      onSignal: (signal, leftMs) => {
+        if (leftMs !== undefined)
+          log.warn(`${signal} again: still cleaning up, ending by force in ${Math.ceil(leftMs / 1000)} s`);
+        else if (expected) log.info(`ended by ${signal}`);
+        else log.warn(`${signal}: cleaning up; please wait`);
+      },
     });
     const stopWatching = watchForCrash(log, signals);
     const enabled = flags.noprogress !== true && flags.quiet !== true;
     const progress = await openProgress({ screen, log, enabled });
-    const session: Session = { signal: signals.signal, log, progress };
+    const expectSignal = (): void => {
+      expected = !signals.signal.aborted;
+    };
+    const session: Session = { signal: signals.signal, log, progress, expectSignal };
     try {
-      process.exitCode = await this.#perform(flags, session, signals);
+      process.exitCode = await this.#perform(flags, session, { signals, isExpected: () => expected });
     } finally {
       stopWatching();
       signals.dispose();
@@ -88,7 +94,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     return process.exitCode;
   }
 
-  async #perform(flags: Interfaces.OutputFlags<Interfaces.FlagInput>, session: Session, signals: SignalHandlers) {
+  async #perform(flags: Interfaces.OutputFlags<Interfaces.FlagInput>, session: Session, ending: Ending) {
     const { log, progress } = session;
     let returned: ExitCode = ExitCode.DONE;
     let forced: number | undefined;
@@ -97,7 +103,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
       returned = (await this.perform(flags as CommandFlags<T>, session)) ?? ExitCode.DONE;
     } catch (error) {
       progress.stop();
-      forced = reportFailure(error, log, signals);
+      forced = reportFailure(error, log, ending);
     }
     progress.stop();
     await log.close();
@@ -152,6 +158,13 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 }
 
+/** What may end a command before its work is done. */
+interface Ending {
+  readonly signals: SignalHandlers;
+  /** Whether a signal is no interruption. */
+  isExpected(): boolean;
+}
+
 interface Shape {
   flags: Interfaces.FlagInput;
   baseFlags: Interfaces.FlagInput;
@@ -173,11 +186,12 @@ function usageOf(command: Command.Loadable): string {
 }
 
 /** Logs why the work ended early; gives the exit code. */
-function reportFailure(error: unknown, log: Logger, signals: SignalHandlers): number {
+function reportFailure(error: unknown, log: Logger, { signals, isExpected }: Ending): number {
   if (error instanceof Errors.ExitError) return error.oclif.exit ?? ExitCode.DONE;
   const { received } = signals;
-  if (received !== undefined && error === signals.signal.reason) log.error(new InterruptedError(received).message);
-  else if (error !== signals.signal.reason) log.failure(error);
+  if (received !== undefined && error === signals.signal.reason) {
+    if (!isExpected()) log.error(new InterruptedError(received).message);
+  } else if (error !== signals.signal.reason) log.failure(error);
   if (received !== undefined) return exitCodeOfSignal(received);
   return error instanceof UsageError ? ExitCode.USAGE : ExitCode.FAILED;
 }

@@ -173,6 +173,13 @@ describe('signals', () => {
     expect(code).toBe(expected);
   });
 
+  test('one that is how the command is meant to end is one line of information; the exit code tells it all the same', async () => {
+    const { child, stderr } = await ready('--act', 'serve');
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([143, null]);
+    expect(stderr()).toMatch(/^\S+ \S+ INFO ended by SIGTERM\n$/);
+  });
+
   test('a command that ends well all the same exits with 0', async () => {
     const { child } = await ready('--act', 'finish');
     child.kill('SIGTERM');

@@ -113,7 +113,7 @@ test('a restore point of a compressed chain runs beside the saved VM, with the f
   expect(command.stderr()).toContain(`console 'boot_${saved.name}'`);
   expect(command.stderr()).toMatch(/remote-viewer vnc:\/\/127\.0\.0\.1:59\d\d/);
   command.kill('SIGINT');
-  expect((await command.ended).code).toBe(130);
+  expect(await command.ended).toMatchObject({ code: 130, stderr: expect.stringMatching(/INFO ended by SIGINT\n$/) });
   expect((await saved.guestExec('ls /mnt')).stdout).not.toContain('new');
 }, 120_000);
 

@@ -22,7 +22,7 @@ export default class Fixture extends BaseCommand {
     act: Flags.string({ default: 'print' }),
   };
 
-  async perform(flags, { signal, log, progress }) {
+  async perform(flags, { signal, log, progress, expectSignal }) {
     await log.attachFile(new LocalHost().files, flags.logfile);
     log.debug('a step');
     const acts = {
@@ -43,6 +43,12 @@ export default class Fixture extends BaseCommand {
       hang: async () => {
         process.stdout.write('ready\n');
         await sleep(600_000, undefined, { signal }).catch(() => log.info('cleaned up'));
+        signal.throwIfAborted();
+      },
+      serve: async () => {
+        expectSignal();
+        process.stdout.write('ready\n');
+        await sleep(600_000, undefined, { signal }).catch(() => undefined);
         signal.throwIfAborted();
       },
       stuck: async () => {
