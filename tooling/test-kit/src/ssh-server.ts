@@ -159,7 +159,6 @@ function serverConfig(of: { address: string; port: number; sftp: string; at: (na
     'PasswordAuthentication no',
     'KbdInteractiveAuthentication no',
     'PermitRootLogin prohibit-password',
-    'MaxSessions 100',
     'MaxStartups 100',
     'PrintMotd no',
     `Subsystem sftp ${of.sftp}`,

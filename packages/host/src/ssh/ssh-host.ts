@@ -12,6 +12,7 @@ import type {
 } from '../host.ts';
 import { isProcessAlive, processIdentity } from '../process-identity.ts';
 import { waitForListener } from '../wait-for-socket.ts';
+import { ProgramPlaces } from './program-places.ts';
 import { runRemote, startRemote } from './remote-programs.ts';
 import { SftpClient } from './sftp-client.ts';
 import { SftpFiles } from './sftp-files.ts';
@@ -29,17 +30,20 @@ function noFileTransfer(target: SshTarget, said: string, cause: unknown): HostEr
 }
 
 /**
- * A host behind ssh: its programs, files and unix sockets, all over one connection of the ssh program. Programs there end
+ * A host behind ssh: its programs, files and unix sockets, over one connection of the ssh program, and more of the same
+ * where many programs run at a time. Programs there end
  * with this process, whatever ends it; after a cut link they end within 30 seconds, and here it is noticed within 20.
  */
 export class SshHost implements Host, AsyncDisposable {
   readonly files: HostFiles;
   readonly name: string;
   readonly #connection: SshConnection;
+  readonly #places: ProgramPlaces;
   readonly #sftp: SftpClient;
 
   private constructor(connection: SshConnection, sftp: SftpClient) {
     this.#connection = connection;
+    this.#places = new ProgramPlaces(connection);
     this.#sftp = sftp;
     this.name = describeTarget(connection.target);
     this.files = new SftpFiles(sftp, async (path) => {
@@ -72,15 +76,28 @@ export class SshHost implements Host, AsyncDisposable {
 
   /** Aborted, with a HostError LINK_LOST as its reason, when the connection is gone. */
   get lost(): AbortSignal {
-    return this.#connection.lost;
+    return this.#places.lost;
   }
 
-  run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramOutput> {
-    return runRemote(this.#connection, program, args, options);
+  async run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramOutput> {
+    const { connection, free } = await this.#places.take(options?.signal);
+    try {
+      return await runRemote(connection, program, args, options);
+    } finally {
+      free();
+    }
   }
 
-  start(program: string, args: readonly string[], options?: StartOptions): Promise<RunningProgram> {
-    return startRemote(this.#connection, program, args, options);
+  async start(program: string, args: readonly string[], options?: StartOptions): Promise<RunningProgram> {
+    const { connection, free } = await this.#places.take(options?.signal);
+    try {
+      const running = await startRemote(connection, program, args, options);
+      void running.exited.then(free);
+      return running;
+    } catch (error) {
+      free();
+      throw error;
+    }
   }
 
   async waitForSocket(path: string, options?: WaitForSocketOptions): Promise<void> {
@@ -112,7 +129,7 @@ export class SshHost implements Host, AsyncDisposable {
 
   async close(): Promise<void> {
     this.#sftp.end();
-    await this.#connection.close();
+    await this.#places.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

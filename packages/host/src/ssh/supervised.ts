@@ -30,7 +30,7 @@ run() {
     [ -z "$input" ] || head -c "$input" <&3 >&5
     exec 5>&-
     while [ -n "$(timeout ${SILENCE} head -c 1 <&3)" ]; do :; done
-    kill -TERM "-$p"; sleep 5; kill -KILL "-$p"
+    kill -TERM "-$p" || kill -TERM "$p"; sleep 5; kill -KILL "-$p"
   ) >/dev/null 2>&1 &
   w=$!
   exec 3<&- 4<&- 5>&-

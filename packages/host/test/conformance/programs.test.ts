@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
 import { oddNames, tempFolder } from '../temp.ts';
 import { describeHosts } from './describe-hosts.ts';
@@ -199,8 +200,11 @@ describeHosts('programs', (host) => {
 
     test('runs it in a process group of its own, out of reach of Ctrl-C', async () => {
       const program = await host().start('sleep', ['600']);
-      const fields = (await readFile(`/proc/${program.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ');
-      expect(Number(fields?.[2])).toBe(program.pid);
+      const group = async (): Promise<number> => {
+        const fields = (await readFile(`/proc/${program.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ');
+        return Number(fields?.[2]);
+      };
+      await waitFor(async () => (await group()) === program.pid);
       await program.stop();
     });
 
