@@ -24,6 +24,29 @@ describe('of a folder', () => {
     expect([status, stdout]).toEqual([0, expect.stringMatching(/copy .* partial/)]);
   });
 
+  test('a test boot shows with its point, in the table and on the page', async () => {
+    const folder = await copyOfFixture('plain-full-inc-inc-diff');
+    const writer = { name: 'virtnbd', version: '1.0.0' };
+    const boot = {
+      at: '2026-11-24T03:00:00Z',
+      passed: false,
+      sign: 'agent',
+      seconds: 300,
+      message: 'no answer',
+      writer,
+    };
+    const verdict = { format: 'virtnbd-verdict', version: 1, point: 'virtnbdbackup.1', boot };
+    await writeFile(join(folder, 'virtnbdbackup.1.verdict.json'), JSON.stringify(verdict));
+    const html = join(folder, 'report.html');
+    const { status, stdout } = await virtnbd(['inspect', folder]);
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringMatching(/test boot failed 2026-11-2\d .*, after 300 s: no answer/),
+    ]);
+    expect((await virtnbd(['inspect', folder, '--html', html])).status).toBe(0);
+    expect(await readFile(html, 'utf8')).toContain('test boot failed 2026-11-24 03:00 UTC, after 300 s: no answer');
+  });
+
   test('damage: exit 1, and the reason', async () => {
     const folder = await copyOfFixture('plain-full-inc-inc-diff');
     await truncate(join(folder, 'vda.inc.virtnbdbackup.1.data'), 1000);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { BackupSet, BackupSetError, parseFileName, type SetProblem } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
 import { sumOf } from './amounts.ts';
+import { bootVerdicts } from './boot-verdicts.ts';
 import { chainsOf } from './chains.ts';
 import { describePoint } from './describe-point.ts';
 import { InspectError } from './errors.ts';
@@ -38,7 +39,8 @@ export async function describeFolder(
     signal?.throwIfAborted();
     if (!scanned.has(disk.file)) scanned.set(disk.file, await scanFile(host, folder, disk, sizes, regions, signal));
   }
-  const points = set.points.map((point) => describePoint(set, point, scanned, sizes));
+  const { verdicts, problems } = await bootVerdicts(host, folder, set.points);
+  const points = set.points.map((point) => describePoint(set, point, { scanned, sizes, verdicts }));
   const disks = new Set(points.flatMap((point) => point.disks.map(({ disk }) => disk)));
   return {
     schema: 'virtnbd-folder',
@@ -56,7 +58,7 @@ export async function describeFolder(
     chains: chainsOf(points),
     unfinished: unfinishedRuns(set.problems, sizes),
     strays: strayFiles(set.problems, sizes),
-    problems: [...set.problems, ...scanProblems(set, scanned)],
+    problems: [...set.problems, ...scanProblems(set, scanned), ...problems],
     regions: regions.finish(),
   };
 }

@@ -1,6 +1,7 @@
 import {
   type BackupSet,
   BackupSetError,
+  type BootVerdict,
   domainXmlName,
   type PointDisk,
   parseFileName,
@@ -14,12 +15,18 @@ import type { FileSizes } from './leftovers.ts';
 import { diskOf } from './open-stream.ts';
 import type { ScannedFile } from './scan-file.ts';
 
+/** What was read of all files. */
+interface FoundFiles {
+  readonly scanned: ReadonlyMap<string, ScannedFile>;
+  readonly sizes: FileSizes;
+  readonly verdicts: ReadonlyMap<string, BootVerdict>;
+}
+
 /** Describes one point from what was read of all files. */
 export function describePoint(
   set: BackupSet,
   point: RestorePoint,
-  scanned: ReadonlyMap<string, ScannedFile>,
-  sizes: FileSizes,
+  { scanned, sizes, verdicts }: FoundFiles,
 ): PointDescription {
   const disks = point.disks.map((disk) => describeDisk(set, point, disk, scanned, sizes));
   const { state, reason } = stateOf(point, disks);
@@ -37,6 +44,7 @@ export function describePoint(
     reason,
     writer: point.manifest === null ? null : `${point.manifest.writer.name} ${point.manifest.writer.version}`,
     config,
+    boot: verdicts.get(point.id) ?? null,
     ...sum,
     fileBytes: files ?? sum.fileBytes,
     disks,

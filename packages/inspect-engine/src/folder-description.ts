@@ -1,4 +1,4 @@
-import type { Level, SetProblem } from '@virtnbd/backup-set';
+import type { BootVerdict, Level, SetProblem } from '@virtnbd/backup-set';
 
 /**
  * `complete`: every disk can be brought back, as far as headers tell. `damaged`: a file of it, or one that it builds
@@ -67,6 +67,8 @@ export interface PointDescription extends Amounts {
   writer: string | null;
   /** The file with the VM's configuration. */
   config: string | null;
+  /** What the last test boot of it found; null when none is recorded. */
+  boot: BootVerdict | null;
   disks: DiskDescription[];
 }
 

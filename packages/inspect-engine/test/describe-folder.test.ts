@@ -1,5 +1,6 @@
 import { copyFile, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeVerdict } from '@virtnbd/backup-set';
 import { fixtures, host, KIB, MIB, makePoint, wholeDisk } from '@virtnbd/sample-sets';
 import { describe, expect, test } from 'vitest';
 import { describeFolder, pointTree } from '../src/index.ts';
@@ -53,6 +54,25 @@ describe('the fixtures of the established tool', () => {
       ['vda', 'stream', 'adler32'],
       ['vdaa', 'raw', 'none'],
     ]);
+  });
+
+  test('a point tells what its last test boot found; a record that cannot be read spoils nothing', async () => {
+    const folder = await copyOfFixture('plain-full-inc-inc-diff');
+    const writer = { name: 'virtnbd', version: '1.0.0' };
+    const boot = {
+      at: '2026-11-24T03:00:00Z',
+      passed: false,
+      sign: 'agent',
+      seconds: 300,
+      message: 'no answer',
+      writer,
+    } as const;
+    await writeVerdict(host, folder, { point: 'virtnbdbackup.1', boot });
+    await writeFile(join(folder, 'virtnbdbackup.2.verdict.json'), '{');
+    const { points, problems } = await describeFolder(host, folder);
+    expect(points.map((point) => point.boot)).toEqual([null, boot, null, null]);
+    expect(points.map(({ state }) => state)).toEqual(points.map(() => 'complete'));
+    expect(problems).toEqual([expect.objectContaining({ point: 'virtnbdbackup.2', severity: 'note' })]);
   });
 
   test('a run that was interrupted is partial, and no restore point', async () => {

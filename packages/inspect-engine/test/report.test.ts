@@ -69,6 +69,14 @@ test('names and messages of a backup are escaped', async () => {
       id: hostile,
       date: hostile,
       reason: hostile,
+      boot: {
+        at: hostile,
+        passed: true,
+        sign: 'screen',
+        seconds: 1,
+        message: hostile,
+        writer: { name: hostile, version: '' },
+      },
       disks: point.disks.map((disk) => ({
         ...disk,
         disk: hostile,

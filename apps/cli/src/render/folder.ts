@@ -64,6 +64,7 @@ function* pointRows({ points, latest }: FolderDescription): Generator<Row> {
       { text: point.state, colour: stateColours[point.state] },
     ];
     yield* restoreNotes(point, below);
+    yield* bootNotes(point, below);
     if (point.reason !== null)
       yield { prefix: `${below}  `, note: visibleText(point.reason), colour: stateColours[point.state] };
   }
@@ -72,6 +73,14 @@ function* pointRows({ points, latest }: FolderDescription): Generator<Row> {
 /** What each disk of the point could be restored to. */
 function* restoreNotes({ disks }: PointDescription, below: string): Generator<Row> {
   for (const disk of disks) yield { prefix: `${below}  `, note: visibleText(restoreText(disk)), colour: 'dim' };
+}
+
+/** Whether a VM came up from the point, when that was tried. */
+function* bootNotes({ boot }: PointDescription, below: string): Generator<Row> {
+  if (boot === null) return;
+  const { passed, at, seconds, message } = boot;
+  const note = `test boot ${passed ? 'passed' : 'failed'} ${formatDate(at)}, after ${seconds} s: ${visibleText(message)}`;
+  yield { prefix: `${below}  `, note, colour: passed ? 'green' : 'red' };
 }
 
 function restoreText({ disk, virtualSize, format, imageName, restore, base, kind }: DiskDescription): string {

@@ -22,7 +22,7 @@ ${rail(row)}
 <div class="what"><p class="name"><b>${point.id}</b> <span class="tag ${point.level}">${levelName(point)}</span>${
     point.id === latest ? html` <span class="tag latest">latest</span>` : ''
   } <span class="when">${formatDate(point.date)}</span>${stateTag(point.state)}</p>
-${point.reason === null ? '' : html`<p class="reason">${point.reason}</p>`}</div>
+${point.reason === null ? '' : html`<p class="reason">${point.reason}</p>`}${bootNote(point)}</div>
 <div class="size"><p><b>${figure(`${path}.fileBytes`, point.fileBytes, formatBytes)}</b> <span class="note">${
     point.ratio === null
       ? 'no data'
@@ -31,6 +31,14 @@ ${point.reason === null ? '' : html`<p class="reason">${point.reason}</p>`}</div
 <span class="bar"><i class="${point.level}" style="width:${share}%"></i></span></div>
 <details class="more"><summary>${plural(point.disks.length, 'disk')}, ${restoreSummary(point)}</summary>${diskTable(point, path)}</details>
 </li>`;
+}
+
+/** Whether a VM came up from it, when that was tried. */
+function bootNote({ boot }: PointDescription): Html | '' {
+  if (boot === null) return '';
+  const { passed, at, seconds, message } = boot;
+  const when = `${formatDate(at)}, after ${seconds} s`;
+  return html`<p class="${passed ? 'note' : 'reason'}">test boot ${passed ? 'passed' : 'failed'} ${when}: ${message}</p>`;
 }
 
 function unfinishedRow({ id, state, files, fileBytes }: UnfinishedRun, index: number): Html {
