@@ -51,7 +51,7 @@ class Lab implements AsyncDisposable {
 
   ours(bin: string, args: readonly string[]): Pick<Side, 'name' | 'program' | 'args' | 'env'> {
     const env = { LIBVIRT_DEFAULT_URI: this.libvirt.uri, HOME: this.work.path };
-    return { name: 'ours', program: process.execPath, args: [bin, ...args, '-n'], env };
+    return { name: 'ours', program: bin, args: [...args, '-n'], env };
   }
 
   theirs(command: string, args: readonly string[]): Pick<Side, 'name' | 'program' | 'args' | 'env'> {
@@ -205,7 +205,7 @@ export async function* help(): AsyncGenerator<Comparison> {
   for (const option of ['--help', '--version']) {
     yield {
       what: `virtnbdbackup ${option}`,
-      ours: { name: 'ours', program: process.execPath, args: [BACKUP, option] },
+      ours: { name: 'ours', program: BACKUP, args: [option] },
       others: [{ name: 'established virtnbdbackup', program: '/usr/bin/virtnbdbackup', args: [option] }],
     };
   }
