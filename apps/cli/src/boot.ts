@@ -1,4 +1,4 @@
-import { BackupSet } from '@virtnbd/backup-set';
+import { BackupSet, openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, type ProgressTask, type Session, UsageError } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { jsonText } from '@virtnbd/inspect-engine';
@@ -7,8 +7,9 @@ import { type BootContext, type BootEvent, BootedVm, type BootRequest, checkBoot
 import { Output } from './output.ts';
 import { serveListener } from './serve-events.ts';
 
-/** The values of the command's flags and arguments; paths are absolute. */
+/** The values of the command's flags and arguments; paths are absolute, but for `folder`. */
 export interface BootFlags {
+  /** A folder, or zips. */
   readonly folder: string;
   readonly point: string;
   readonly uri: string | undefined;
@@ -36,16 +37,18 @@ export async function boot(
   writer: { name: string; version: string },
 ): Promise<ExitCode> {
   const { signal } = session;
-  const host = new LocalHost();
   const uri = flags.uri ?? (process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session');
   if (isRemote(uri)) throw new UsageError(`the VM reads through a socket of this host, and ${uri} is another one`);
-  const set = await BackupSet.open(host, flags.folder, { signal });
+  await using source = await openBackupSource(new LocalHost(), flags.folder, process.cwd());
+  const { host } = source;
+  const set = await BackupSet.open(host, source.folder, { signal });
   const request = requestOf(flags, set);
   const onEvent = presenter(session);
   const context: BootContext = { host, uri, connect: () => LibvirtConnection.open(uri), onEvent, signal };
   if (flags.check) {
     const { sign, timeout, still } = flags;
-    const record = !flags['no-record'];
+    const record = !flags['no-record'] && source.isFolder;
+    if (record !== !flags['no-record']) session.log.warn('the verdict will not be recorded: nothing is added to a zip');
     const verdict = await checkBoot(request, context, {
       sign,
       timeoutMs: timeout * 1000,

@@ -1,4 +1,4 @@
-import { BackupSet } from '@virtnbd/backup-set';
+import { BackupSet, openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, formatBytes, type ProgressTask, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { visibleText } from '@virtnbd/inspect-engine';
@@ -7,6 +7,7 @@ import { serveListener } from './serve-events.ts';
 
 /** The values of the command's flags and arguments; paths on this host are absolute. */
 export interface CpFlags {
+  /** A folder, or zips; as it was given. */
   readonly folder: string;
   readonly sources: readonly string[];
   readonly target: string;
@@ -22,8 +23,9 @@ export interface CpFlags {
 /** Runs the engine, and shows what it tells. */
 export async function cp(flags: CpFlags, session: Session): Promise<ExitCode> {
   const { log, progress, signal } = session;
-  const host = new LocalHost();
-  const set = await BackupSet.open(host, flags.folder, { signal });
+  await using source = await openBackupSource(new LocalHost(), flags.folder, process.cwd());
+  const { host } = source;
+  const set = await BackupSet.open(host, source.folder, { signal });
   const { point, disk, partition, sources, target, recursive, force, owner } = flags;
   let skipped = 0;
   let task: ProgressTask | undefined;

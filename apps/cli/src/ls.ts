@@ -1,4 +1,4 @@
-import { BackupSet } from '@virtnbd/backup-set';
+import { BackupSet, openBackupSource } from '@virtnbd/backup-set';
 import { ExitCode, formatBytes, type Session } from '@virtnbd/cli-kit';
 import { LocalHost } from '@virtnbd/host';
 import { jsonText, visibleText } from '@virtnbd/inspect-engine';
@@ -10,6 +10,7 @@ import { serveListener } from './serve-events.ts';
 
 /** The values of the command's flags and arguments; paths on this host are absolute. */
 export interface LsFlags {
+  /** A folder, or zips; as it was given. */
   readonly folder: string;
   /** Inside the guest; without it the file systems are listed. */
   readonly path: string | undefined;
@@ -25,8 +26,9 @@ export interface LsFlags {
 /** Runs the engine, and shows what it tells. */
 export async function ls(flags: LsFlags, session: Session): Promise<ExitCode> {
   const { signal, log } = session;
-  const host = new LocalHost();
-  const set = await BackupSet.open(host, flags.folder, { signal });
+  await using source = await openBackupSource(new LocalHost(), flags.folder, process.cwd());
+  const { host } = source;
+  const set = await BackupSet.open(host, source.folder, { signal });
   const output = new Output({ colour: !flags.nocolor });
   await using files = await GuestFiles.open(
     { set, point: flags.point, scratchFolder: flags.scratchdir },

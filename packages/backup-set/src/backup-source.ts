@@ -13,6 +13,8 @@ export interface BackupSource extends AsyncDisposable {
   readonly folder: string;
   /** The zips that it is read from, without having been unpacked. */
   readonly zips: readonly string[];
+  /** Whether `folder` is one of the host's, in which a record can be put beside a restore point. */
+  readonly isFolder: boolean;
   close(): Promise<void>;
 }
 
@@ -46,7 +48,7 @@ async function openFolder(host: Host, folder: string): Promise<BackupSource> {
 
 function plain(host: Host, folder: string): BackupSource {
   const close = async (): Promise<void> => undefined;
-  return { host, folder, zips: [], close, [Symbol.asyncDispose]: close };
+  return { host, folder, zips: [], isFolder: true, close, [Symbol.asyncDispose]: close };
 }
 
 interface Parts {
@@ -62,7 +64,8 @@ async function assemble(host: Host, { folder, paths, members, close, isReal }: P
     const byName = await withoutDoubles(host, isReal ? folder : null, members);
     const hidden = paths.map((path) => basename(path));
     const files = new ZipFolderFiles(host, folder, byName, { hidden, isReal });
-    return { host: withFiles(host, files), folder, zips: paths, close, [Symbol.asyncDispose]: close };
+    const opened = { host: withFiles(host, files), folder, zips: paths, isFolder: isReal };
+    return { ...opened, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;

@@ -14,6 +14,7 @@ import {
 } from '@virtnbd/test-kit';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { run, start, succeed } from '../src/commands.ts';
+import { zipInTwo } from '../src/zips.ts';
 
 const ODD = `-a "b" 'c' \\ [d] $e ünï`;
 
@@ -112,7 +113,7 @@ describe.skipIf(requires('libvirt', 'guest', 'guestfish').skip)('files inside a 
   ];
 
   test('the file systems are listed, and several of them have to be chosen from', async () => {
-    const listed = await succeed('virtnbd', files('ls', folder), env);
+    const listed = await succeed('virtnbd', files('ls', await zipInTwo(folder, 'virtnbdbackup.1')), env);
     expect(listed.stdout).toBe('--disk vda --partition 1 (ext4)\n--partition vg0/data (ext4)\n');
     const { code, stderr } = await run('virtnbd', files('ls', folder, '/'), env);
     expect(code).toBe(1);
@@ -152,7 +153,7 @@ describe.skipIf(requires('libvirt', 'guest', 'guestfish').skip)('files inside a 
     expect([mode & 0o7777, mtimeMs]).toEqual([0o755, 1_000_000_000_000]);
   }, 120_000);
 
-  test('a link is followed inside the guest; a file that is there stays, unless --force is given', async () => {
+  test('a link is followed inside the guest; a file that is there stays, unless --force is given; out of zips, too', async () => {
     const file = join(target, 'copy');
     await writeFile(file, 'mine');
     const args = files('cp', folder, '/tree/link', file, '-p', 'vg0/data');
@@ -160,7 +161,8 @@ describe.skipIf(requires('libvirt', 'guest', 'guestfish').skip)('files inside a 
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('--force');
     expect(await readFile(file, 'utf8')).toBe('mine');
-    await succeed('virtnbd', [...args, '--force'], env);
+    const zips = await zipInTwo(folder, 'virtnbdbackup.1');
+    await succeed('virtnbd', [...files('cp', zips, '/tree/link', file, '-p', 'vg0/data'), '--force'], env);
     expect((await lstat(file)).size).toBe(large.length);
   }, 120_000);
 

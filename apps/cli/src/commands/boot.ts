@@ -29,7 +29,7 @@ export default class Boot extends BaseCommand<typeof Boot> {
     { description: 'a restore test', command: '<%= config.bin %> <%= command.id %> /backup/vm1 --check --timeout 600' },
   ];
   static override args = {
-    folder: Args.string({ description: 'the backup folder', required: true, name: 'FOLDER' }),
+    folder: Args.string({ description: 'the backup folder, or zips: a.zip,b.zip', required: true, name: 'FOLDER' }),
   };
   static override bareValues = { network: '' };
   static override flags = {
@@ -97,7 +97,7 @@ export default class Boot extends BaseCommand<typeof Boot> {
     // Loaded here, so that --help does not wait for it.
     const { boot } = await import('../boot.ts');
     const keep = flags.keep === undefined ? undefined : resolve(flags.keep);
-    const paths = { folder: resolve(args.folder), keep, scratchdir: resolve(flags.scratchdir) };
+    const paths = { folder: args.folder, keep, scratchdir: resolve(flags.scratchdir) };
     return await boot({ ...flags, ...paths }, session, { name: this.config.bin, version: this.config.version });
   }
 }

@@ -29,7 +29,7 @@ export default class Cp extends BaseCommand<typeof Cp> {
   static override strict = false;
   static override usage = 'cp FOLDER SRC... DEST [options]';
   static override args = {
-    folder: Args.string({ description: 'the backup folder', required: true, name: 'FOLDER' }),
+    folder: Args.string({ description: 'the backup folder, or zips: a.zip,b.zip', required: true, name: 'FOLDER' }),
     source: Args.string({ description: 'files or folders inside the guest', required: true, name: 'SRC' }),
     target: Args.string({ description: 'a folder, or for one source its new name', required: true, name: 'DEST' }),
   };
@@ -50,7 +50,7 @@ export default class Cp extends BaseCommand<typeof Cp> {
     if (target === undefined || sources.length === 0) throw new UsageError('FOLDER, SRC and DEST are needed');
     // Loaded here, so that --help does not wait for it.
     const { cp } = await import('../cp.ts');
-    const paths = { folder: resolve(folder), sources, target: resolve(target), scratchdir: resolve(flags.scratchdir) };
+    const paths = { folder, sources, target: resolve(target), scratchdir: resolve(flags.scratchdir) };
     return await cp({ ...flags, ...paths }, session);
   }
 }

@@ -24,7 +24,7 @@ export default class Ls extends BaseCommand<typeof Ls> {
     },
   ];
   static override args = {
-    folder: Args.string({ description: 'the backup folder', required: true, name: 'FOLDER' }),
+    folder: Args.string({ description: 'the backup folder, or zips: a.zip,b.zip', required: true, name: 'FOLDER' }),
     path: Args.string({ description: 'a file or folder inside the guest', name: 'PATH' }),
   };
   static override flags = {
@@ -39,7 +39,7 @@ export default class Ls extends BaseCommand<typeof Ls> {
     const { args } = await this.parse(Ls);
     // Loaded here, so that --help does not wait for it.
     const { ls } = await import('../ls.ts');
-    const paths = { folder: resolve(args.folder), path: args.path, scratchdir: resolve(flags.scratchdir) };
+    const paths = { folder: args.folder, path: args.path, scratchdir: resolve(flags.scratchdir) };
     return await ls({ ...flags, ...paths }, session);
   }
 }
