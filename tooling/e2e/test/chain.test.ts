@@ -4,6 +4,7 @@ import { TestLibvirt, tempFolder, withSeed } from '@virtnbd/test-kit';
 import { expect, test } from 'vitest';
 import { succeed } from '../src/commands.ts';
 import { randomOperations, Scenario } from '../src/scenario.ts';
+import { filesWith } from '../src/secrets.ts';
 
 const MIB = 1 << 20;
 const SIZE = 48 * MIB;
@@ -104,14 +105,16 @@ test('a VM with a name full of odd characters and a folder with another are save
   await scenario.expectAllPointsExact();
 });
 
-test('the password of a console is saved with the configuration, for its owner only to read', async () => {
+test('the password of a console is saved with the configuration, for its owner only to read, and told nowhere else', async () => {
   await using libvirt = await TestLibvirt.start();
   await using work = await tempFolder();
   const xmlExtra = "<video><model type='vga'/></video><graphics type='vnc' port='-1' passwd='secret7'/>";
   const vm = await libvirt.createVm({ disks: [{ target: 'vda' }], xmlExtra, start: false });
   const folder = join(work.path, 'backup');
-  await succeed('virtnbdbackup', ['-d', vm.name, '-o', folder, '-n'], { LIBVIRT_DEFAULT_URI: libvirt.uri });
+  const env = { LIBVIRT_DEFAULT_URI: libvirt.uri };
+  const { stderr } = await succeed('virtnbdbackup', ['-d', vm.name, '-o', folder, '-n', '-v'], env);
   const config = join(folder, 'vmconfig.copy.xml');
+  expect([stderr, await filesWith('secret7', [folder])]).toEqual([expect.not.stringContaining('secret7'), [config]]);
   expect(await readFile(config, 'utf8')).toContain("passwd='secret7'");
   expect((await stat(config)).mode & 0o777).toBe(0o600);
 });

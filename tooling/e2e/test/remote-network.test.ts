@@ -13,21 +13,21 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, start } from '../src/commands.ts';
 import { Scenario } from '../src/scenario.ts';
+import { filesWith, processesWith, spellings } from '../src/secrets.ts';
 
 const MIB = 1 << 20;
+/** Throws in mid-copy what nobody catches, with the first line of a file as its message. */
+const CRASH = `
+import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+const write = process.stderr.write;
+if (isMainThread) process.stderr.write = function (text, ...more) {
+  if (String(text).includes('step: copying'))
+    setImmediate(() => { throw new Error('crash: ' + readFileSync(process.env.CRASH_SAYS, 'utf8').trim()); });
+  return write.call(this, text, ...more);
+};
+`;
 const SASL = { user: 'alice', password: 'o, so "geheim" & more' };
-
-/** Whether any process, the kit's own apart, shows the text among its arguments or its environment. */
-async function shownByAProcess(text: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
-    for (const file of ['cmdline', 'environ']) {
-      const content = await readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
-      if (content.includes(text)) found.push(`${pid} ${file}: ${content.replaceAll('\0', ' ').slice(0, 200)}`);
-    }
-  }
-  return found;
-}
 
 describe.skipIf(requires('sasl', 'certtool').skip)('a libvirt that is reached by its own port', () => {
   let certificates: Certificates;
@@ -53,28 +53,61 @@ describe.skipIf(requires('sasl', 'certtool').skip)('a libvirt that is reached by
     copy.connectBy(scenario.env.LIBVIRT_DEFAULT_URI ?? '');
     return copy;
   }
-  const login = async ({ work }: Scenario, password = SASL.password): Promise<string[]> => {
-    const file = join(work.path, 'password');
-    await writeFile(file, `${password}\n`, { mode: 0o600 });
-    return ['--user', SASL.user, '--password-file', file, '--nbd-port', String(nbdPort)];
+  const passwordFile = ({ work }: Scenario): string => join(work.path, 'password');
+  const asUser = (): string[] => ['--user', SASL.user, '--nbd-port', String(nbdPort)];
+  const login = async (own: Scenario, password = SASL.password): Promise<string[]> => {
+    await writeFile(passwordFile(own), `${password}\n`, { mode: 0o600 });
+    return [...asUser(), '--password-file', passwordFile(own)];
   };
 
-  test('user and password open it, full and increment come over TCP, and no process shows the password', async () => {
-    await using own = await fresh();
-    await own.vm.write('vda', 0, 2 * MIB, 0x11);
-    await own.keepReference('virtnbdbackup.0');
-    const command = start('virtnbdbackup', [...own.backupArgs('full', ...(await login(own))), '-v'], own.env);
+  /** A backup that is watched from its beginning to its end. @returns its exit code, and what showed the password */
+  async function watched(
+    own: Scenario,
+    level: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<[number | null, string[]]> {
+    const command = start('virtnbdbackup', [...own.backupArgs(level, ...args), '-v'], { ...own.env, ...env });
+    // What a process was given at its start stays to be seen by its user; those that it starts must not get it.
+    const given = 'VIRTNBD_PASSWORD' in env ? command.pid : undefined;
     const shown: string[] = [];
     let ended = false;
     void command.ended.then(() => {
       ended = true;
     });
-    while (!ended) shown.push(...(await shownByAProcess(SASL.password)));
-    const { code, stderr } = await command.ended;
-    expect([code, stderr, shown]).toEqual([0, expect.not.stringContaining(SASL.password), []]);
+    while (!ended) shown.push(...(await processesWith(SASL.password, given)));
+    const { code, stdout, stderr } = await command.ended;
+    const told = spellings(SASL.password).filter((spelling) => `${stdout}${stderr}`.includes(spelling));
+    return [code, [...shown, ...told]];
+  }
+
+  test('user and password open it, from a file and from the environment; no process and no file shows the password', async () => {
+    await using own = await fresh();
+    await own.vm.write('vda', 0, 2 * MIB, 0x11);
+    await own.keepReference('virtnbdbackup.0');
+    expect(await watched(own, 'full', await login(own))).toEqual([0, []]);
     await own.vm.write('vda', MIB, MIB, 0x22);
-    await own.backup('inc', 'virtnbdbackup.1', ...(await login(own)));
+    await own.keepReference('virtnbdbackup.1');
+    const env = { VIRTNBD_PASSWORD: SASL.password };
+    expect(await watched(own, 'inc', asUser(), env)).toEqual([0, []]);
     await own.expectAllPointsExact();
+    const folders = [own.folder, own.libvirt.workFolder, own.work.path];
+    expect(await filesWith(SASL.password, folders)).toEqual([passwordFile(own)]);
+    expect(await findLeftovers(own.libvirt, { folders: [own.folder] })).toEqual([]);
+  });
+
+  test('a crash does not tell the password either, not in its message nor in the log, and is rolled back', async () => {
+    await using own = await fresh();
+    const args = await login(own);
+    const crash = join(own.work.path, 'crash.mjs');
+    await writeFile(crash, CRASH);
+    // Read by the script itself: in its text it would be a file that holds the password.
+    const env = { ...own.env, NODE_OPTIONS: `--import=${crash}`, CRASH_SAYS: passwordFile(own) };
+    const { code, stderr } = await run('virtnbdbackup', own.backupArgs('full', ...args, '-v'), env);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('crash: ***')]);
+    expect(spellings(SASL.password).filter((spelling) => stderr.includes(spelling))).toEqual([]);
+    expect(await filesWith(SASL.password, [own.folder, own.work.path])).toEqual([passwordFile(own)]);
+    expect([await own.vm.jobActive(), await own.points()]).toEqual([false, []]);
     expect(await findLeftovers(own.libvirt, { folders: [own.folder] })).toEqual([]);
   });
 
