@@ -106,6 +106,25 @@ async function booted(command: RunningCommand, name = `boot_${saved.name}`): Pro
   return vm;
 }
 
+/** Its watchdogs, by their command lines: children of the command that see to what it would leave. */
+async function watchdogsOf({ pid }: RunningCommand): Promise<number[]> {
+  const children = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ').map(Number);
+  const isWatchdog = async (child: number): Promise<boolean> =>
+    (await readFile(`/proc/${child}/cmdline`, 'utf8').catch(() => '')).includes('boot-watchdog');
+  const found = await Promise.all(children.map(async (child) => ((await isWatchdog(child)) ? [child] : [])));
+  return found.flat();
+}
+
+async function kill(vm: TestVm): Promise<void> {
+  process.kill(known(await vm.pid()), 'SIGKILL');
+}
+
+/** A process that is there: 0 would be all of our own group. */
+function known(pid: number | null | undefined): number {
+  if (!pid) throw new Error('there is no such process');
+  return pid;
+}
+
 test('a restore point of a compressed chain runs beside the saved VM, with the file of the increment; Ctrl-C leaves nothing', async () => {
   const command = start('virtnbd', argsFor(), env);
   const vm = await booted(command);
@@ -133,6 +152,28 @@ test('nothing is left when the command is killed', async () => {
   await booted(command);
   command.kill('SIGKILL');
   await command.ended;
+}, 120_000);
+
+test('nothing is left when the command is killed after its watchdog was: another had taken its place', async () => {
+  const command = start('virtnbd', argsOf(plainFolder), env);
+  await waitFor(() => /is running/.test(command.stderr()), { what: 'The VM' });
+  const [first] = await watchdogsOf(command);
+  process.kill(known(first), 'SIGKILL');
+  const another = async (): Promise<boolean> => (await watchdogsOf(command)).some((pid) => pid !== first);
+  await waitFor(another, { what: 'Another watchdog' });
+  command.kill('SIGKILL');
+  await command.ended;
+}, 120_000);
+
+test('a VM whose qemu is killed has ended, and so has the command; of a check that is the verdict', async () => {
+  const command = start('virtnbd', argsOf(plainFolder, '--name', 'killed'), env);
+  await waitFor(() => /is running/.test(command.stderr()), { what: 'The VM' });
+  await kill(await libvirt.findVm('killed'));
+  expect(await command.ended).toMatchObject({ code: 0, stderr: expect.stringContaining('the VM has ended') });
+  const check = start('virtnbd', argsOf(plainFolder, '--check', '--no-record', '--name', 'killed'), env);
+  await waitFor(() => /is running/.test(check.stderr()), { what: 'The VM' });
+  await kill(await libvirt.findVm('killed'));
+  expect(await check.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('The VM ended by itself') });
 }, 120_000);
 
 test('a kept VM needs neither backup nor command, and has what was there and what its guest wrote', async () => {

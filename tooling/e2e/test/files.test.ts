@@ -196,12 +196,35 @@ describe.skipIf(requires('libvirt', 'guest', 'guestfish').skip)('files inside a 
     120_000,
   );
 
+  test('guestfish alone killed ends the command with what happened, and nothing is left', async () => {
+    const command = start('virtnbd', files('cp', folder, '-r', '/', target, '-p', 'vg0/data'), env);
+    const copying = async (): Promise<boolean> => (await readdir(target)).length > 0;
+    await waitFor(copying, { what: 'The copy', timeoutMs: 60_000 });
+    const [guestfish] = await below(command.pid, 'guestfish');
+    process.kill(guestfish ?? Number.NaN, 'SIGKILL');
+    const { code, stderr } = await command.ended;
+    expect([code, stderr]).toEqual([1, expect.stringContaining('libguestfs failed')]);
+  }, 120_000);
+
   test('without libguestfs it says what to install', async () => {
     const { code, stderr } = await run('virtnbd', files('ls', folder), { ...env, PATH: '/nonexistent' });
     expect(code).toBe(1);
     expect(stderr).toContain('apt-get install guestfish');
   });
 });
+
+/** Processes of this name below another one. */
+async function below(pid: number, name: string): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const children = text.split(' ').filter(Boolean).map(Number);
+  const found = await Promise.all(
+    children.map(async (child) => {
+      const own = (await readFile(`/proc/${child}/comm`, 'utf8').catch(() => '')).trim() === name ? [child] : [];
+      return [...own, ...(await below(child, name))];
+    }),
+  );
+  return found.flat();
+}
 
 function byName(a: string, b: string): number {
   const [left = '', right = ''] = [a, b].map((text) => text.slice(text.indexOf(' ') + 1));

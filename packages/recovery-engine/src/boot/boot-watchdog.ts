@@ -3,14 +3,16 @@ import { LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
 import { isWatchdogOrder, type WatchdogOrder } from './watchdog-order.ts';
 
 /**
- * A program of its own. It is given an order, and hears `done` when all was cleaned up. Where its input ends without that
+ * A program of its own. It is given an order, and hears `"done"` when all was cleaned up. Where its input ends without that
  * word, the process that gave the order was killed: the VM has lost its disks, and is ended here.
  */
 async function watch(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  // Who is killed in the moment that it starts does not hear that it is ready.
+  process.stdout.on('error', () => undefined);
   let order: WatchdogOrder | undefined;
   for await (const line of linesOf(process.stdin)) {
-    if (line === 'done') return;
+    if (line === '"done"') return;
     const value: unknown = JSON.parse(line);
     if (!isWatchdogOrder(value)) throw new Error('this is no order');
     order = value;

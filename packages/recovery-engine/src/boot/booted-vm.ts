@@ -6,6 +6,7 @@ import { type DomainDescription, parseDomain } from '@virtnbd/libvirt-ops';
 import { RecoveryError } from '../errors.ts';
 import { folderExports } from '../serve/folder-exports.ts';
 import { RecoveryServer } from '../serve/server.ts';
+import { Watchdog } from '../watchdog.ts';
 import { isSystemFile, planBootFiles } from './boot-files.ts';
 import { CleanUp } from './clean-up.ts';
 import { consoleCommands } from './consoles.ts';
@@ -15,7 +16,6 @@ import { PointFiles } from './point-files.ts';
 import { giveTo, type QemuUser, qemuUserOf } from './qemu-user.ts';
 import type { BootContext, BootRequest } from './request.ts';
 import { transientXml } from './transient-xml.ts';
-import { BootWatchdog } from './watchdog.ts';
 
 /** Milliseconds between two looks at the VM. */
 const POLL = 500;
@@ -170,9 +170,9 @@ export class BootedVm implements AsyncDisposable {
 
   async #watch(folder: string): Promise<void> {
     const { uri } = this.#context;
-    const watchdog = await BootWatchdog.start({ uri, uuid: this.uuid, folder, images: this.#images });
+    const watchdog = await Watchdog.start('boot', { uri, uuid: this.uuid, folder, images: this.#images });
     // The very last: until then it can do what is left to do.
-    this.#cleanUp.addLast(() => watchdog.dismiss());
+    this.#cleanUp.addLast(() => watchdog.release());
   }
 
   async #serve(socket: string, user: QemuUser | null): Promise<void> {

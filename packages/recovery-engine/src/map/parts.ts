@@ -4,9 +4,9 @@ import { RecoveryError } from '../errors.ts';
 import { mountDisk } from '../mount/mount-disk.ts';
 import { placesIn, removeTraces, type Traces } from '../mount/traces.ts';
 import type { MountWay } from '../mount/ways.ts';
+import { Watchdog } from '../watchdog.ts';
 import type { AttachPlan } from './attach-plan.ts';
 import type { MapContext, MapRequest } from './request.ts';
-import { MappingWatchdog } from './watchdog.ts';
 
 /** What a disk is mapped to, beside being served. */
 export type Attached =
@@ -48,12 +48,12 @@ export class Parts {
     const folder = await host.files.makeTempFolder(request.runtimeFolder, 'virtnbdmap-');
     const traces = { folder, target, madeTarget: this.#madeTarget, root };
     this.#traces = traces;
-    let watchdog: MappingWatchdog | undefined;
+    let watchdog: Watchdog | undefined;
     this.onClose(async () => {
       await removeTraces(host, traces);
       await watchdog?.release();
     });
-    watchdog = await MappingWatchdog.start(traces);
+    watchdog = await Watchdog.start('mapping', traces);
     return address === 'private' ? { path: placesIn(folder).socket } : address;
   }
 
