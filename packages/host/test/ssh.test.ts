@@ -68,14 +68,20 @@ describe.skipIf(skip)('a host behind ssh', () => {
     await waitFor(async () => !(await runs(pid)), { timeoutMs: 60_000 });
   });
 
-  test('more programs run at a time than the server lets share a connection', async () => {
-    const programs = await Promise.all(Array.from({ length: 23 }, () => host.start('sleep', ['1000'])));
-    expect(await Promise.all(programs.map(({ pid }) => runs(pid)))).toEqual(programs.map(() => true));
-    const outputs = await Promise.all(programs.map((_, i) => host.run('echo', [String(i)])));
-    expect(outputs.map(({ stdout }) => stdout)).toEqual(programs.map((_, i) => `${i}\n`));
-    await Promise.all(programs.map((program) => program.stop()));
-    expect(await Promise.all(programs.map(({ pid }) => runs(pid)))).toEqual(programs.map(() => false));
-  });
+  test.each([undefined, 2, 1])(
+    'more programs run at a time than the server lets share a connection: %s',
+    async (maxSessions) => {
+      await using strict = await startSshServer({ ...(maxSessions !== undefined && { maxSessions }) });
+      await using there = await SshHost.connect({ host: strict.alias, configFile: strict.configFile });
+      const count = maxSessions === undefined ? 13 : 5;
+      const programs = await Promise.all(Array.from({ length: count }, () => there.start('sleep', ['1000'])));
+      expect(await Promise.all(programs.map(({ pid }) => runs(pid)))).toEqual(programs.map(() => true));
+      const outputs = await Promise.all(programs.map((_, i) => there.run('cat', [], { input: String(i) })));
+      expect(outputs.map(({ stdout }) => stdout)).toEqual(programs.map((_, i) => `${i}`));
+      await Promise.all(programs.map((program) => program.stop()));
+      expect(await Promise.all(programs.map(({ pid }) => runs(pid)))).toEqual(programs.map(() => false));
+    },
+  );
 
   test('a socket whose path ssh cannot name is refused', async () => {
     await expect(host.route('/a:b')).rejects.toMatchObject({ code: 'BAD_NAME' });

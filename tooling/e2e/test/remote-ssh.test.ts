@@ -120,7 +120,8 @@ describe.skipIf(skip)('a hypervisor behind ssh', () => {
   });
 
   test('what was backed up from one host is restored to another one, and defined there', async () => {
-    await using elsewhere = await startSshServer();
+    // A hardened one: each program needs a connection of its own.
+    await using elsewhere = await startSshServer({ maxSessions: 1 });
     await using fresh = await Scenario.copyOf(scenario);
     fresh.connectThrough(server);
     await fresh.vm.write('vda', 0, 2 * MIB, 0x55);

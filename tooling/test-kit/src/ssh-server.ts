@@ -19,6 +19,8 @@ export interface SshServerOptions {
   readonly within?: readonly string[];
   /** Lets in a user without any rights, whom only this server knows, rather than the one who runs the test; needs root. */
   readonly stranger?: boolean;
+  /** Sessions that it opens on one connection; sshd's own default when absent. */
+  readonly maxSessions?: number;
 }
 
 /** An sshd of a test's own: own keys, own configuration, own port. It lets in the user who runs the test, by one key. */
@@ -63,7 +65,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Ss
   const know = async (): Promise<void> =>
     await writeFile(knownHosts, `${alias} ${await readFile(at('host_key.pub'), 'utf8')}`);
   await know();
-  await writeFile(at('sshd_config'), serverConfig({ address, port, sftp, at }));
+  await writeFile(at('sshd_config'), serverConfig({ address, port, sftp, at, maxSessions: options.maxSessions }));
   await writeFile(at('ssh_config'), clientConfig({ alias, address, port, user, key: at('user_key'), knownHosts }));
   await mkdir(at('bin'));
   const ssh = findProgram('ssh') ?? 'ssh';
@@ -148,7 +150,13 @@ async function makeKey(path: string): Promise<void> {
   await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'test', '-f', path]);
 }
 
-function serverConfig(of: { address: string; port: number; sftp: string; at: (name: string) => string }): string {
+function serverConfig(of: {
+  address: string;
+  port: number;
+  sftp: string;
+  at: (name: string) => string;
+  maxSessions: number | undefined;
+}): string {
   return [
     `Port ${of.port}`,
     `ListenAddress ${of.address}`,
@@ -161,6 +169,7 @@ function serverConfig(of: { address: string; port: number; sftp: string; at: (na
     'PermitRootLogin prohibit-password',
     'MaxStartups 100',
     'PrintMotd no',
+    ...(of.maxSessions === undefined ? [] : [`MaxSessions ${of.maxSessions}`]),
     `Subsystem sftp ${of.sftp}`,
     '',
   ].join('\n');

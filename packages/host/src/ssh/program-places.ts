@@ -1,15 +1,17 @@
+import { SessionRefused } from './session-refused.ts';
 import { SshConnection } from './ssh-connection.ts';
 
 /**
  * Programs that one connection is given at a time. An OpenSSH server opens ten sessions on one (MaxSessions) unless it is
- * told otherwise, and refuses the next; file transfer and libvirt's own connections take some of the first one's.
+ * told otherwise; file transfer and libvirt's own connections take some of the first one's.
  */
-const PLACES = 5;
+const PLACES = 4;
 
-/** Room for one program on a connection, until it is given back. */
-export interface ProgramPlace {
-  readonly connection: SshConnection;
-  free(): void;
+interface Carrier {
+  readonly connection: Promise<SshConnection>;
+  programs: number;
+  /** As many as it bears: fewer than there are places, once the server has refused one. */
+  most: number;
 }
 
 /**
@@ -18,13 +20,13 @@ export interface ProgramPlace {
  */
 export class ProgramPlaces {
   readonly #first: SshConnection;
-  readonly #used: { readonly connection: Promise<SshConnection>; programs: number }[];
+  readonly #carriers: Carrier[];
   readonly #lost = new AbortController();
   #closing: Promise<void> | undefined;
 
   constructor(first: SshConnection) {
     this.#first = first;
-    this.#used = [{ connection: Promise.resolve(first), programs: 0 }];
+    this.#carriers = [{ connection: Promise.resolve(first), programs: 0, most: PLACES }];
     this.#watch(first);
   }
 
@@ -33,39 +35,55 @@ export class ProgramPlaces {
     return this.#lost.signal;
   }
 
-  /** @throws HostError as {@link SshConnection.open} */
-  async take(signal?: AbortSignal): Promise<ProgramPlace> {
-    // Never made again in silence.
-    this.#lost.signal.throwIfAborted();
-    let place = this.#used.find(({ programs }) => programs < PLACES);
-    if (place === undefined) {
-      place = { connection: this.#open(signal), programs: 0 };
-      this.#used.push(place);
-    }
-    const taken = place;
-    taken.programs += 1;
-    try {
-      return { connection: await taken.connection, free: () => (taken.programs -= 1) };
-    } catch (error) {
-      // Others may have waited for the same one.
-      if (this.#used.includes(taken)) this.#used.splice(this.#used.indexOf(taken), 1);
-      throw error;
+  /**
+   * Begins a program on a connection that has room for it.
+   *
+   * @param begin called again, with another connection, where the server refuses
+   * @returns what `begin` gave, and how to give the place back
+   * @throws HostError as {@link SshConnection.open}; LIMIT where the server lets no program run on a connection
+   */
+  async place<T>(
+    signal: AbortSignal | undefined,
+    begin: (connection: SshConnection) => Promise<T>,
+  ): Promise<{ begun: T; free: () => void }> {
+    for (;;) {
+      // Never made again in silence.
+      this.#lost.signal.throwIfAborted();
+      const carrier = this.#carriers.find(({ programs, most }) => programs < most) ?? this.#add(signal);
+      carrier.programs += 1;
+      const free = (): void => {
+        carrier.programs -= 1;
+      };
+      try {
+        return { begun: await begin(await carrier.connection), free };
+      } catch (error) {
+        free();
+        if (!(error instanceof SessionRefused)) throw error;
+        carrier.most = Math.min(carrier.most, carrier.programs);
+        if (carrier.most === 0 && (await carrier.connection) !== this.#first) throw error;
+      }
     }
   }
 
   /** Ends all connections and all that goes over them. May be called again. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      const opened = await Promise.allSettled(this.#used.map(({ connection }) => connection));
+      const opened = await Promise.allSettled(this.#carriers.map(({ connection }) => connection));
       await Promise.all(opened.map(async (each) => each.status === 'fulfilled' && (await each.value.close())));
     })();
     return this.#closing;
   }
 
-  async #open(signal: AbortSignal | undefined): Promise<SshConnection> {
-    const connection = await SshConnection.open(this.#first.target, { signal });
-    this.#watch(connection);
-    return connection;
+  #add(signal: AbortSignal | undefined): Carrier {
+    const connection = SshConnection.open(this.#first.target, { signal });
+    const carrier = { connection, programs: 0, most: PLACES };
+    this.#carriers.push(carrier);
+    connection.then(
+      (opened) => this.#watch(opened),
+      // Whoever waits for it hears why; the next one tries anew.
+      () => this.#carriers.splice(this.#carriers.indexOf(carrier), 1),
+    );
+    return carrier;
   }
 
   #watch({ lost }: SshConnection): void {

@@ -11,11 +11,15 @@ import {
   tookTooLong,
 } from '../programs.ts';
 import { Tail } from '../tail.ts';
+import { SessionRefused } from './session-refused.ts';
 import type { SshConnection } from './ssh-connection.ts';
 import { NOT_RUN, SIGN_OF_LIFE_MS, STARTED, supervised } from './supervised.ts';
 
 /** Milliseconds that a program there, and its watch, have to end before ssh's own client is ended here. */
 const PATIENCE = 15_000;
+
+/** What ssh's client says when the server opens no session more on a connection. */
+const REFUSED = /^mux_client_request_session: .*session open refused/im;
 
 /** See Host.run. */
 export async function runRemote(
@@ -80,6 +84,7 @@ async function failure(
   stderr: string,
 ): Promise<unknown> {
   // What ssh's client itself ends with, when it cannot do its work.
+  if (exit.code === 255 && REFUSED.test(stderr)) return new SessionRefused(connection.target, program, stderr);
   const lost = exit.code === 255 ? await connection.whyLost() : undefined;
   if (lost !== undefined) return lost;
   // A program may end with these codes, too.

@@ -80,24 +80,19 @@ export class SshHost implements Host, AsyncDisposable {
   }
 
   async run(program: string, args: readonly string[], options?: RunOptions): Promise<ProgramOutput> {
-    const { connection, free } = await this.#places.take(options?.signal);
-    try {
-      return await runRemote(connection, program, args, options);
-    } finally {
-      free();
-    }
+    const { begun, free } = await this.#places.place(options?.signal, (connection) =>
+      runRemote(connection, program, args, options),
+    );
+    free();
+    return begun;
   }
 
   async start(program: string, args: readonly string[], options?: StartOptions): Promise<RunningProgram> {
-    const { connection, free } = await this.#places.take(options?.signal);
-    try {
-      const running = await startRemote(connection, program, args, options);
-      void running.exited.then(free);
-      return running;
-    } catch (error) {
-      free();
-      throw error;
-    }
+    const { begun, free } = await this.#places.place(options?.signal, (connection) =>
+      startRemote(connection, program, args, options),
+    );
+    void begun.exited.then(free);
+    return begun;
   }
 
   async waitForSocket(path: string, options?: WaitForSocketOptions): Promise<void> {
