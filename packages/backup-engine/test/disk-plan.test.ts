@@ -18,7 +18,7 @@ function parentOf(disks: readonly string[], rest: Partial<RestorePoint['disks'][
 
 function found(target: string, rest: Partial<FoundDisk> = {}): FoundDisk {
   return {
-    ...{ target, format: 'qcow2', source: `/images/${target}`, tracksChanges: true },
+    ...{ target, format: 'qcow2', source: `/images/${target}`, onNetwork: false, tracksChanges: true },
     ...{ virtualSize: MIB, compat: '1.1', images: [`/images/${target}`], bitmaps: [], allocated: null, json: '{}' },
     ...rest,
   };

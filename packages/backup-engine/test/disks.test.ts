@@ -98,6 +98,14 @@ test.each([
   expect(targets([disk('vda'), disk('vdb', rest)], { exclude: ['vdb'] })).toEqual(['vda']);
 });
 
+test('a disk on a network is saved while the VM runs; one that is yet to be started cannot tell its size', () => {
+  const remote = disk('vdb', { type: 'network', source: null, network: { protocol: 'rbd', name: 'pool/image' } });
+  const [saved] = chooseDisks([remote]).disks;
+  expect(saved).toMatchObject({ onNetwork: true, tracksChanges: true, source: 'rbd:pool/image/vdb' });
+  expect(() => chooseDisks([remote], {}, 'off')).toThrow(/start the VM first/);
+  expect(() => chooseDisks([remote], {}, 'paused', 'off')).toThrow(/start the VM first/);
+});
+
 test('a shared raw disk is refused where raw images are saved, and left out where not', () => {
   const all = [disk('vda'), disk('vdb', { format: 'raw', shareable: true })];
   expect(targets(all)).toEqual(['vda']);

@@ -1,7 +1,8 @@
-import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { daemonIdentity, requires, run, TestLibvirt } from '@virtnbd/test-kit';
+import { daemonIdentity, type NbdServer, requires, run, startQemuNbd, TestLibvirt } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { difference } from '../src/images.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
@@ -103,6 +104,43 @@ describe.skipIf(requires('root', 'losetup').skip)('block devices', () => {
   });
 });
 
+test('disks on a network are saved while the VM runs, qcow2 by its changes and raw as a whole, and refused while it is off', async () => {
+  await using libvirt = await TestLibvirt.start();
+  const image = (name: string): string => join(libvirt.workFolder, name);
+  await create(image('remote.qcow2'));
+  // Served as it is, it cannot grow.
+  await run('truncate', ['-s', '32M', image('remote.qcow2')]);
+  await run('truncate', ['-s', '8M', image('remote.raw')]);
+  await using first = await served(image('remote.qcow2'));
+  await using second = await served(image('remote.raw'));
+  await using scenario = await Scenario.in(libvirt, [
+    { target: 'vda', image: image('remote.qcow2'), source: { nbdSocket: first.socket, exportName: 'a/b' } },
+    { target: 'vdb', image: image('remote.raw'), format: 'raw', source: { nbdSocket: second.socket, exportName: '' } },
+  ]);
+  for (const target of ['vda', 'vdb']) await scenario.vm.write(target, 0, 2 * MIB, 0x11);
+  await scenario.backupOnly('full', '--raw');
+  await scenario.keepReference('virtnbdbackup.0');
+  for (const target of ['vda', 'vdb']) await scenario.vm.write(target, MIB, 2 * MIB, 0x22);
+  await scenario.vm.zero('vda', 0, 65536, { unmap: true });
+  await scenario.keepReference('virtnbdbackup.1');
+  await scenario.backupOnly('inc', '--raw');
+  const bases = (await scenario.manifests()).map(({ disks }) => disks.map(({ base }) => base));
+  expect(bases).toEqual([
+    [true, true],
+    [false, true],
+  ]);
+  for (const point of ['virtnbdbackup.0', 'virtnbdbackup.1']) {
+    const target = await scenario.restore(point);
+    for (const disk of ['vda', 'vdb'])
+      expect(await difference(join(target, disk), scenario.reference(point, disk)), `${disk} at ${point}`).toBeNull();
+  }
+  await scenario.vm.destroy();
+  for (const more of [[], ['-S']]) {
+    const off = await scenario.tryBackup('inc', '--raw', ...more);
+    expect([off.code, off.stderr]).toEqual([1, expect.stringContaining('start the VM first')]);
+  }
+});
+
 test('an encrypted disk is refused, and with --allow-plaintext saved; what the job keeps aside is encrypted', async () => {
   await using libvirt = await TestLibvirt.start();
   const image = join(libvirt.workFolder, 'luks.qcow2');
@@ -134,6 +172,13 @@ test('a transient disk is refused while the VM runs, and is what the next start 
   await scenario.backup('copy', 'copy');
   await scenario.expectAllPointsExact();
 });
+
+/** A server of an image's bytes, which the daemon's user may use. */
+async function served(image: string): Promise<NbdServer> {
+  const server = await startQemuNbd(image, { format: 'raw', exportName: image.endsWith('qcow2') ? 'a/b' : '' });
+  await chmod(server.socket, 0o777);
+  return server;
+}
 
 async function create(path: string, ...options: string[]): Promise<void> {
   await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, path, '16M']);

@@ -22,13 +22,15 @@ export interface DiskChoice {
   readonly warnings: readonly string[];
 }
 
-/** A disk that the run saves: an image in a file or on a block device. */
+/** A disk that the run saves: an image in a file, on a block device, or on a network. */
 export interface SavedDisk {
   readonly target: string;
   /** The format that qemu opens it with: `qcow2` or `raw`. It is never guessed: a guest can write any header it likes. */
   readonly format: string;
-  /** The image: an absolute path on the hypervisor's host. */
+  /** The image: an absolute path on the hypervisor's host; of one on a network a name of ours, which no program opens. */
   readonly source: string;
+  /** Only libvirt and the VM's qemu reach the image. */
+  readonly onNetwork: boolean;
   /** Its image can keep dirty bitmaps. */
   readonly tracksChanges: boolean;
   /** The secret with which the hypervisor decrypts it; of an encrypted disk only. */
@@ -37,16 +39,19 @@ export interface SavedDisk {
 
 /**
  * Chooses the disks to save. Removable drives are left out with a note, and raw images with a warning unless they are
- * asked for; what cannot be saved but holds data (network disks and the like) is refused before anything has happened,
- * so that no backup silently lacks it.
+ * asked for, on a network refused; what cannot be saved but holds data is refused, too, before anything has happened, so
+ * that no backup silently lacks it.
  *
  * @param all with the paths of volumes in place: `resolveVolumes`
+ * @param state as the run has the VM while it copies
+ * @param before as it finds it
  * @throws BackupError UNKNOWN_DISK, UNSUPPORTED_DISK, NO_DISKS
  */
 export function chooseDisks(
   all: readonly DiskDescription[],
   selection: DiskSelection = {},
   state: DomainState = 'running',
+  before: DomainState = state,
 ): DiskChoice {
   const { include, exclude = [] } = selection;
   const names = all.map(({ target }) => target);
@@ -66,10 +71,11 @@ export function chooseDisks(
       notes.push(`${target} is left out: it is a ${device} drive`);
       continue;
     }
-    const elsewhere = whereElse(disk);
+    const elsewhere = whereElse(disk, before);
     if (elsewhere !== null) throw refusal(disk, elsewhere);
     if (disk.format !== 'raw' || selection.raw) disks.push(saved(disk, selection, state));
-    else if (include) throw refusal(disk, `${rawKind(disk)}; to save all of it each time, give --raw`);
+    else if (include || disk.type === 'network')
+      throw refusal(disk, `${rawKind(disk)}; to save all of it each time, give --raw`);
     else warnings.push(`disk ${target} is left out: it ${rawKind(disk)}; --raw saves all of it each time`);
   }
   const reasons = [...notes, ...warnings].join('; ');
@@ -96,13 +102,16 @@ function refusal(disk: DiskDescription, what: string): BackupError {
 
 /** Where the data of such a disk is, which no job of the hypervisor reaches. */
 const ELSEWHERE: Readonly<Partial<Record<DiskDescription['type'], string>>> = {
-  network: 'is a network disk, which libvirt cannot save; save it where it is stored',
+  network:
+    "is on a network, where only the VM's qemu reaches it: start the VM first, or save the disk where it is stored",
   nvme: 'is an NVMe device handed to the hypervisor, which is not supported; save it from inside the guest',
   vhostuser: 'is served by another program (vhost-user), past the hypervisor; save it there',
   dir: 'is a folder shown as a disk, which is not supported; save the folder',
 };
 
-function whereElse({ type, volume }: DiskDescription): string | null {
+function whereElse({ type, volume }: DiskDescription, state: DomainState): string | null {
+  // Its size is told by the VM's qemu alone.
+  if (type === 'network' && state !== 'off') return null;
   if (type !== 'volume') return ELSEWHERE[type] ?? null;
   const pool = volume?.pool ?? '';
   return `is the volume ${volume?.volume ?? ''} of the pool ${pool}, where it is not found; start the pool: virsh pool-start ${pool}`;
@@ -110,7 +119,9 @@ function whereElse({ type, volume }: DiskDescription): string | null {
 
 /** @throws BackupError UNSUPPORTED_DISK for a disk that cannot be saved exactly */
 function saved(disk: DiskDescription, selection: DiskSelection, state: DomainState): SavedDisk {
-  const { target, format, source, encrypted, secret } = disk;
+  const { target, format, encrypted, secret } = disk;
+  const onNetwork = disk.type === 'network';
+  const source = onNetwork ? networkSource(disk) : disk.source;
   const refuse = (what: string): BackupError => refusal(disk, what);
   if (disk.readonly) throw refuse('is read-only, and libvirt saves no such disk');
   if (format !== 'qcow2' && format !== 'raw') throw refuse(`has the image format ${format}, which is not supported`);
@@ -126,5 +137,10 @@ function saved(disk: DiskDescription, selection: DiskSelection, state: DomainSta
   if (disk.transient && state !== 'off')
     throw refuse('is transient: what is written to it ends with the VM, and libvirt saves it only while the VM is off');
   const tracksChanges = format === 'qcow2';
-  return { target, format, source, tracksChanges, ...(encrypted && secret !== undefined && { secret }) };
+  return { target, format, source, onNetwork, tracksChanges, ...(encrypted && secret !== undefined && { secret }) };
+}
+
+/** Tells one image from another, at the next run. It has no file name: its base name, which a restored image gets, is the disk's. */
+function networkSource({ target, network }: DiskDescription): string {
+  return `${network?.protocol ?? 'network'}:${network?.name ?? ''}/${target}`;
 }

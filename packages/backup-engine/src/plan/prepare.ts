@@ -50,7 +50,7 @@ export async function prepare(
   const allDisks = await resolveVolumes(libvirt, description.disks);
   const handling = handlingOf(request, state);
   const acting = handling === 'start' ? 'paused' : state;
-  const choice = chooseDisks(allDisks, request.selection, acting);
+  const choice = chooseDisks(allDisks, request.selection, acting, state);
   for (const message of choice.notes) tell({ type: 'info', message });
   for (const message of choice.warnings) tell({ type: 'warning', message });
   if (hypervisor === null) requireRunning(state, domain);
@@ -66,7 +66,9 @@ export async function prepare(
   const checkpoints = await chooseCheckpoints(libvirt, domain.uuid, { level, set, uncommitted, lookOnly, tell });
   const parent = requireParent(set, checkpoints);
   const lookAt = (disk: SavedDisk): Promise<SourceImage> =>
-    hypervisor === null ? sourceByLibvirt(libvirt, domain.uuid, disk) : inspectSource(hypervisor, disk, signal);
+    hypervisor === null || disk.onNetwork
+      ? sourceByLibvirt(libvirt, domain.uuid, disk)
+      : inspectSource(hypervisor, disk, signal);
   const found: FoundDisk[] = [];
   for (const disk of choice.disks) found.push({ ...disk, ...(await lookAt(disk)) });
   const point = pointId(checkpoints, set);

@@ -1,7 +1,13 @@
 export type DiskBus = 'virtio' | 'scsi' | 'sata';
 
-/** A disk that libvirt knows as a block device (its path is the image's), or as a volume of a storage pool. */
-export type DiskSource = 'block' | { readonly pool: string; readonly volume: string };
+/**
+ * A disk that libvirt knows as a block device (its path is the image's), as a volume of a storage pool, or by the socket of
+ * an NBD server that serves the image as it is.
+ */
+export type DiskSource =
+  | 'block'
+  | { readonly pool: string; readonly volume: string }
+  | { readonly nbdSocket: string; readonly exportName: string };
 
 export interface DiskXml {
   readonly target: string;
@@ -44,7 +50,8 @@ function escapeXml(text: string): string {
 
 export function diskXml(disk: DiskXml): string {
   const { source } = disk;
-  const type = source === undefined ? 'file' : source === 'block' ? source : 'volume';
+  const type =
+    source === undefined ? 'file' : source === 'block' ? source : 'nbdSocket' in source ? 'network' : 'volume';
   return `<disk type='${type}' device='disk'>
 <driver name='qemu' type='${disk.format}' discard='unmap' ${disk.driver ?? ''}/>
 ${sourceXml(disk)}<target dev='${escapeXml(disk.target)}' bus='${disk.bus}'/>${disk.xml ?? ''}</disk>`;
@@ -53,6 +60,8 @@ ${sourceXml(disk)}<target dev='${escapeXml(disk.target)}' bus='${disk.bus}'/>${d
 function sourceXml({ path, source }: DiskXml): string {
   if (source === undefined) return `<source file='${escapeXml(path)}'/>`;
   if (source === 'block') return `<source dev='${escapeXml(path)}'/>`;
+  if ('nbdSocket' in source)
+    return `<source protocol='nbd' name='${escapeXml(source.exportName)}'><host transport='unix' socket='${escapeXml(source.nbdSocket)}'/></source>`;
   return `<source pool='${escapeXml(source.pool)}' volume='${escapeXml(source.volume)}'/>`;
 }
 

@@ -4,7 +4,7 @@ import type { DiskBus } from './domain-xml.ts';
 
 export interface LiveDisk extends AttachedDisk {
   readonly target: string;
-  /** null for a volume, which the XML names by its pool, and for a drive without a medium. */
+  /** null for a volume, which the XML names by its pool, on a network, and for a drive without a medium. */
   readonly path: string | null;
   readonly format: string;
 }
@@ -12,7 +12,9 @@ export interface LiveDisk extends AttachedDisk {
 /** Disks with an alias, as libvirt prints them for an active VM. */
 export function disksOf(xml: string): Map<string, LiveDisk> {
   const disks = new Map<string, LiveDisk>();
-  for (const [, body = ''] of xml.matchAll(/<disk type='(?:file|block|volume)' device='disk'[^>]*>(.*?)<\/disk>/gs)) {
+  for (const [, body = ''] of xml.matchAll(
+    /<disk type='(?:file|block|volume|network)' device='disk'[^>]*>(.*?)<\/disk>/gs,
+  )) {
     const own = body.replace(/<backingStore.*<\/backingStore>/s, '');
     const target = /<target dev='([^']*)' bus='([^']*)'/.exec(own);
     const path = /<source (?:file|dev)='([^']*)'/.exec(own)?.[1];
