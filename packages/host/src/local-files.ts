@@ -1,6 +1,6 @@
 import type { Dirent, Stats } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { copyFile, moveWithoutReplacing, publish, syncFolder } from './atomic-write.ts';
 import { errnoOf, HostError, naming, printable } from './errors.ts';
 import type { DirectoryEntry, EntryKind, FileStat, HostFile, HostFiles, OpenMode } from './host.ts';
@@ -69,7 +69,9 @@ export class LocalFiles implements HostFiles {
 
   async makeFolder(path: string, options: { mode?: number; recursive?: boolean } = {}): Promise<void> {
     const { mode = 0o700, recursive = false } = options;
-    await naming('cannot make the folder', path, () => mkdir(path, { mode, recursive }));
+    await naming('cannot make the folder', path, () =>
+      recursive ? makeWithParents(path, mode) : mkdir(path, { mode }),
+    );
   }
 
   async makeTempFolder(parent: string, prefix: string): Promise<string> {
@@ -133,4 +135,26 @@ function kindOf(entry: Dirent | Stats): EntryKind {
   if (entry.isDirectory()) return 'folder';
   if (entry.isSymbolicLink()) return 'link';
   return entry.isBlockDevice() ? 'block' : 'other';
+}
+
+/** As mkdir's own `recursive`, which (node 24) never ends where the system lets no folder be made: in /proc, for one. */
+async function makeWithParents(path: string, mode: number): Promise<void> {
+  const make = async (): Promise<void> => {
+    await mkdir(path, { mode }).catch(async (error: unknown) => {
+      if (!(await isFolder(path))) throw error;
+    });
+  };
+  try {
+    await make();
+  } catch (error) {
+    const parent = dirname(path);
+    if (!isAbsent(error) || parent === path) throw error;
+    await makeWithParents(parent, mode);
+    await make();
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const stats = await stat(path).catch(() => null);
+  return stats?.isDirectory() ?? false;
 }

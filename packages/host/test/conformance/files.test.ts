@@ -94,6 +94,10 @@ describeHosts('files', (host) => {
         code: 'EXISTS',
       });
       await expect(files().makeFolder(join(folder, 'a/b'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      await expect(files().makeFolder(join(folder, 'f/g'), { recursive: true })).rejects.toThrow(
+        /cannot make the folder/,
+      );
+      await expect(files().makeFolder('/proc/a/b', { recursive: true })).rejects.toThrow(/cannot make the folder/);
     });
 
     test('for temporary use are new and private', async () => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Companion, type Host, HostError, startCompanion } from '@virtnbd/host';
 import { RecoveryError } from '../errors.ts';
+import { libguestfsFailure } from './libguestfs-failure.ts';
 
 /**
  * A conversation with guestfish, libguestfs's shell: commands in, what they print out. It ends when this process does, however
@@ -84,12 +85,7 @@ export class Guestfish implements AsyncDisposable {
       lines.push(line);
     }
     this.#signal?.throwIfAborted();
-    const said = this.#companion
-      .stderr()
-      .split('\n')
-      .map((line) => line.replace(/^(\*stdin\*:\d+: )?libguestfs: error: /, '').trim())
-      .filter((line) => line !== '');
-    throw new RecoveryError('GUEST_FILES', `libguestfs failed: ${said.join('; ').slice(0, 2000) || 'it said nothing'}`);
+    throw new RecoveryError('GUEST_FILES', `libguestfs failed: ${libguestfsFailure(this.#companion.stderr())}`);
   }
 
   /** Ends guestfish and its appliance, and removes its folders. */

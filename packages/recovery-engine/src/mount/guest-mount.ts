@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Host, RunningProgram } from '@virtnbd/host';
 import { RecoveryError } from '../errors.ts';
+import { libguestfsFailure } from '../files/libguestfs-failure.ts';
 import { guestfsUri } from '../serve/guestfs-uri.ts';
 import type { MountChoice } from './choose-volume.ts';
 import type { MountOptions } from './loop-mount.ts';
@@ -36,8 +37,8 @@ export async function mountByGuestmount(
       if (ended) break;
       if ((await mountTable(host)).some((entry) => entry.target === target)) return guestmount;
     }
-    const said = guestmount.stderr().trim() || 'it said nothing';
-    throw new RecoveryError('ENDED', `guestmount does not mount ${deviceOf(choice)}: ${said}`);
+    const why = libguestfsFailure(guestmount.stderr());
+    throw new RecoveryError('ENDED', `guestmount does not mount ${deviceOf(choice)}: ${why}`);
   } catch (error) {
     await guestmount.stop();
     throw error;
