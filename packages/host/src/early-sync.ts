@@ -52,10 +52,10 @@ export class EarlySync implements AsyncDisposable {
     await this.#syncAll();
   }
 
-  /** Closes the files. */
+  /** Closes the files. That this fails is not told: after `finish` nothing is left to lose, and else it would hide why. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#syncing;
-    for (const file of this.#files) await file.close();
+    for (const file of this.#files) await file.close().catch(() => undefined);
   }
 
   async #syncAll(): Promise<void> {

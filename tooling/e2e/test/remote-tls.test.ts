@@ -15,7 +15,9 @@ import {
   TestLibvirt,
 } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { run } from '../src/commands.ts';
+import { run, succeed } from '../src/commands.ts';
+import { difference } from '../src/images.ts';
+import { pipe } from '../src/pipe.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
@@ -92,7 +94,7 @@ describe.skipIf(requires('root', 'losetup', 'certtool', 'sshd', 'nc').skip)(
       }
     }
 
-    /** Full and increment of all kinds of disks, two at a time, and a copy as raw images. */
+    /** Full and increment of all kinds of disks, two at a time, a copy as raw images, and one through a pipe. */
     async function expectAllKindsExact(connect: (own: Scenario) => void, ...way: readonly string[]): Promise<void> {
       await using own = await Scenario.copyOf(scenario);
       connect(own);
@@ -109,6 +111,19 @@ describe.skipIf(requires('root', 'losetup', 'certtool', 'sshd', 'nc').skip)(
         expect(await identical(image, own.reference('virtnbdbackup.1', target)), target).toBe(true);
       }
       expect(await findLeftovers(libvirt, { folders: [own.folder, images.folder] })).toEqual([]);
+      await expectZipExact(own, way);
+    }
+
+    /** A copy through a pipe, of the disks that go through one. */
+    async function expectZipExact(own: Scenario, way: readonly string[]): Promise<void> {
+      const zip = join(own.work.path, 'copy.zip');
+      const place = { cwd: own.work.path, env: own.env };
+      const { code, stderr } = await pipe(['-d', own.vm.name, '-i', 'vdb', ...way], `cat > '${zip}'`, place);
+      expect([code, stderr]).toEqual([0, expect.not.stringContaining('ERROR')]);
+      const restored = join(own.work.path, 'out of the zip');
+      await succeed('virtnbdrestore', ['-i', zip, '-o', restored, '-n']);
+      const image = join(restored, own.imageName('vdb'));
+      expect(await difference(image, own.reference('virtnbdbackup.1', 'vdb'))).toBeNull();
     }
     const byTls = (own: Scenario): void => own.connectBy(tlsUri(certificates.pki));
 

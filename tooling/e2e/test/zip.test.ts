@@ -6,6 +6,7 @@ import { compareFiles, findLeftovers, nbdUri, requires, waitFor } from '@virtnbd
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bins, run, start, succeed } from '../src/commands.ts';
 import { difference } from '../src/images.ts';
+import { type PipeResult, pipe as pipeBackup } from '../src/pipe.ts';
 import { Scenario } from '../src/scenario.ts';
 
 const MIB = 1 << 20;
@@ -24,25 +25,9 @@ async function emptyFolder(name: string): Promise<{ cwd: string; zip: (file: str
   return { cwd, zip: (file) => join(scenario.work.path, `${name}-${file}.zip`) };
 }
 
-interface PipeResult {
-  code: number | null;
-  stderr: string;
-}
-
-/** Runs a backup to standard output through a shell's pipe, `| reader`; the exit code is the backup's. */
-async function pipe(cwd: string, level: string, reader: string, ...args: readonly string[]): Promise<PipeResult> {
-  const script = `set -o pipefail; "$@" | ${reader}; exit "\${PIPESTATUS[0]}"`;
-  const command = [process.execPath, bins.virtnbdbackup, '-d', scenario.vm.name, '-l', level, '-o', '-', ...args];
-  const child = spawn('/bin/bash', ['-c', script, 'bash', ...command], {
-    cwd,
-    env: { ...process.env, ...scenario.env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stderr })));
+/** Runs a backup of the VM to standard output through a shell's pipe, `| reader`. */
+function pipe(cwd: string, level: string, reader: string, ...args: readonly string[]): Promise<PipeResult> {
+  return pipeBackup(['-d', scenario.vm.name, '-l', level, ...args], reader, { cwd, env: scenario.env });
 }
 
 async function pipeInto(zip: string, cwd: string, level: string, ...args: readonly string[]): Promise<void> {

@@ -42,13 +42,21 @@ export async function saveDisk(
 ): Promise<BackupResult['disks'][number]> {
   try {
     return await copyOut(transaction, disk, options);
-  } catch (failure) {
+  } catch (ended) {
+    const failure = firstOf(ended);
     const error = (await options.exports.explain?.(failure)) ?? failure;
     // Not this disk's: the run was told to end, or another disk failed.
     if (options.signal.aborted || error instanceof BackupError) throw error;
     const what = error instanceof Error ? error.message : String(error);
     throw new BackupError('COPY_FAILED', `disk ${disk.target}: ${what}`, { cause: error, disk: disk.target });
   }
+}
+
+/** What went wrong first: closing a file that could not be written may fail, too, and then hides why. */
+function firstOf(error: unknown): unknown {
+  let first = error;
+  while (first instanceof Error && first.name === 'SuppressedError' && 'suppressed' in first) first = first.suppressed;
+  return first;
 }
 
 /** Copies one disk: its extents, then its blocks, from the job's export into the `.partial` of its data file. */
