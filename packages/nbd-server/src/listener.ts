@@ -97,6 +97,11 @@ function listenWithMode(server: Server, where: ListenOptions, mode: number | und
 }
 
 function listenError(name: string, cause: NodeJS.ErrnoException): NbdServerError {
+  // What node says of a folder that does not exist, too.
+  if (cause.code === 'EACCES' && name.startsWith('/')) {
+    const text = `cannot listen at ${name}: its folder does not exist, or you may not write there`;
+    return new NbdServerError('LISTEN', text, { cause });
+  }
   if (cause.code !== 'EADDRINUSE') {
     return new NbdServerError('LISTEN', `cannot listen at ${name}: ${cause.message}`, { cause });
   }

@@ -59,6 +59,12 @@ describe('a unix socket', () => {
     expect([client.size, server.connections.length]).toEqual([8192, 1]);
   });
 
+  test('in a folder that does not exist is refused with the reason', async () => {
+    await using folder = await tempFolder();
+    const path = join(folder.path, 'none', 'nbd.sock');
+    await expect(NbdServer.listen({ path }, { exports })).rejects.toThrow(/its folder does not exist/);
+  });
+
   test('never replaces a living socket, or what is no socket', async () => {
     await using folder = await tempFolder();
     const [living, plain] = [join(folder.path, 'living'), join(folder.path, 'plain')];
