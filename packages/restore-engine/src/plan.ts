@@ -6,7 +6,7 @@ import {
   type RestorePoint,
 } from '@virtnbd/backup-set';
 import { RestoreError } from './errors.ts';
-import { type ImageFormat, renamedFor } from './image-format.ts';
+import { type ImageFormat, renamedFor } from './target/image-format.ts';
 
 /** Which disks are to be restored, and to where. */
 export interface RestoreSelection {

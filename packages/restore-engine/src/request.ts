@@ -1,9 +1,9 @@
 import type { Host } from '@virtnbd/host';
 import type { LibvirtConnection } from '@virtnbd/libvirt-ops';
 import type { DomainRequest, RestoredDomain } from './domain/request.ts';
-import type { Hole } from './holes.ts';
 import type { RestorePlan, RestoreSelection } from './plan.ts';
-import type { RestoreEstimate } from './survey.ts';
+import type { Hole } from './source/holes.ts';
+import type { RestoreEstimate } from './source/survey.ts';
 
 export interface RestoreRequest extends RestoreSelection {
   /** The backup folder; it is never written. */

@@ -1,21 +1,21 @@
 import { basename, isAbsolute, join } from 'node:path';
 import { BackupSet, type RestorePoint } from '@virtnbd/backup-set';
 import { type Host, makeRunFolder } from '@virtnbd/host';
-import type { OpenedContent } from './content.ts';
-import { explainDamage, isDamage } from './diagnose.ts';
 import { DomainStage } from './domain/domain-stage.ts';
 import { RestoreError } from './errors.ts';
 import { inParallel } from './in-parallel.ts';
-import { restoreOnto } from './onto-image.ts';
-import { OpenedDisks } from './opened-disks.ts';
 import type { PlannedImage } from './plan.ts';
-import { pointStates } from './point-states.ts';
 import type { RestoreContext, RestoredImage, RestoreRequest, RestoreResult } from './request.ts';
-import { pointSource, type RestoreSource, salvageSource, sequenceSource } from './source.ts';
-import { type RestoreEstimate, spaceNeeded, surveyDisks } from './survey.ts';
-import { TargetFolder } from './target-folder.ts';
-import { restoreToDevice } from './to-device.ts';
-import { restoreToFile } from './to-file.ts';
+import type { OpenedContent } from './source/content.ts';
+import { explainDamage, isDamage } from './source/diagnose.ts';
+import { OpenedDisks } from './source/opened-disks.ts';
+import { pointStates } from './source/point-states.ts';
+import { pointSource, type RestoreSource, salvageSource, sequenceSource } from './source/source.ts';
+import { type RestoreEstimate, spaceNeeded, surveyDisks } from './source/survey.ts';
+import { restoreOnto } from './target/onto-image.ts';
+import { TargetFolder } from './target/target-folder.ts';
+import { restoreToDevice } from './target/to-device.ts';
+import { restoreToFile } from './target/to-file.ts';
 import type { PhaseRunner, RestoreWork, WrittenImage } from './work.ts';
 
 /** Disks that are written at the same time, unless told. */

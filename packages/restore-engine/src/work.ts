@@ -1,6 +1,6 @@
 import type { Host } from '@virtnbd/host';
 import type { RestoredImage, RestorePhase, RestoreRequest } from './request.ts';
-import type { TargetFolder } from './target-folder.ts';
+import type { TargetFolder } from './target/target-folder.ts';
 
 /** What the writers of all kinds of targets need. */
 export interface RestoreWork {

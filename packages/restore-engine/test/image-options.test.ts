@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { imageOptions, imagePath } from '../src/image-options.ts';
+import { imageOptions, imagePath } from '../src/target/image-options.ts';
 
 const info = (data: object, rest: object = {}): string => JSON.stringify({ ...rest, 'format-specific': { data } });
 

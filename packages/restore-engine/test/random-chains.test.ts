@@ -4,7 +4,7 @@ import { type FrameSpec, host, KIB, makePoint } from '@virtnbd/sample-sets';
 import { requires } from '@virtnbd/test-kit';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { openContent } from '../src/content.ts';
+import { openContent } from '../src/source/content.ts';
 import { bytesOf, Place } from './support.ts';
 
 const BLOCK = 4 * KIB;

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { type BackupSet, type RestorePoint, tpmStateName } from '@virtnbd/backup-set';
 import { type Host, HostError } from '@virtnbd/host';
 import { type LibvirtConnection, tpmStateFolder } from '@virtnbd/libvirt-ops';
-import { identOf, readPointBytes } from '../point-files.ts';
+import { identOf, readPointBytes } from '../source/point-files.ts';
 import { readTar, type TarEntry } from './tar-reader.ts';
 
 /** The state of the VM's emulated TPM, as the backup holds it: what the guest has sealed opens with it only. */

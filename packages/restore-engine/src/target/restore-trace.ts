@@ -1,5 +1,5 @@
 import { assertSafeName } from '@virtnbd/backup-set';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 
 export const TRACE_LIMIT = 1 << 20;
 const FORMAT = 'virtnbd-restore-trace';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { FileLock } from '@virtnbd/backup-set';
 import { type Host, HostError } from '@virtnbd/host';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 import { decodeTrace, encodeTrace, TRACE_LIMIT } from './restore-trace.ts';
 
 /** While it is written, a file has this after its name. */

@@ -1,15 +1,15 @@
 import { dirname } from 'node:path';
 import { type Host, HostError } from '@virtnbd/host';
+import { RestoreError } from '../errors.ts';
+import type { PlannedImage, PlannedTarget } from '../plan.ts';
+import type { DiskContent } from '../source/content.ts';
+import type { RestoreWork, WrittenImage } from '../work.ts';
 import { compareContent } from './compare-image.ts';
-import type { DiskContent } from './content.ts';
-import { RestoreError } from './errors.ts';
 import type { ImageFormat } from './image-format.ts';
 import { withImage } from './image-server.ts';
-import type { PlannedImage, PlannedTarget } from './plan.ts';
 import { PARTIAL } from './target-folder.ts';
 import { claimDevice } from './to-device.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork, WrittenImage } from './work.ts';
 
 type OntoTarget = Extract<PlannedTarget, { kind: 'onto' }>;
 

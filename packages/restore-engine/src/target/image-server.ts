@@ -1,6 +1,6 @@
 import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
 import { LINK_CONNECTIONS, type NbdAddress, NbdClient, NbdError } from '@virtnbd/nbd-client';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 import { formatOptions, type ImageFormat } from './image-format.ts';
 
 /** An image to create. */

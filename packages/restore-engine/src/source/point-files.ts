@@ -10,8 +10,8 @@ import {
 } from '@virtnbd/backup-set';
 import { type Host, HostError } from '@virtnbd/host';
 import { parseDomain } from '@virtnbd/libvirt-ops';
-import { dataFilePath, imagePath } from './image-options.ts';
-import type { SourceImage } from './plan.ts';
+import type { SourceImage } from '../plan.ts';
+import { dataFilePath, imagePath } from '../target/image-options.ts';
 
 /** More than any real domain XML or qcow.json. */
 const MAX_SMALL_FILE = 16 << 20;

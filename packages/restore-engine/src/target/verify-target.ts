@@ -1,8 +1,8 @@
+import { RestoreError } from '../errors.ts';
+import type { DiskContent } from '../source/content.ts';
+import type { RestoreWork } from '../work.ts';
 import { compareContent } from './compare-image.ts';
-import type { DiskContent } from './content.ts';
-import { RestoreError } from './errors.ts';
 import { type ServedImage, withImage } from './image-server.ts';
-import type { RestoreWork } from './work.ts';
 
 /** Places that a message names. */
 const SHOWN = 5;

@@ -1,6 +1,6 @@
 import { type BackupSet, BackupSetError, type RestorePoint, type SalvageSession } from '@virtnbd/backup-set';
 import { StreamFormatError } from '@virtnbd/stream-format';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 import { type Hole, holesOf } from './holes.ts';
 
 /** Ranges that a message names of each disk. */

@@ -1,5 +1,5 @@
 import { type NbdClient, STATE_ZERO } from '@virtnbd/nbd-client';
-import type { ContentExtent, DiskContent } from './content.ts';
+import type { ContentExtent, DiskContent } from '../source/content.ts';
 
 /** Bytes read of each side at a time. */
 const PIECE = 1 << 20;

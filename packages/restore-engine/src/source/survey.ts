@@ -1,6 +1,6 @@
+import type { RestorePlan } from '../plan.ts';
 import type { DiskContent, OpenedContent } from './content.ts';
 import type { OpenedDisks } from './opened-disks.ts';
-import type { RestorePlan } from './plan.ts';
 import type { PointState } from './point-states.ts';
 
 /** What a disk's restore will write. */

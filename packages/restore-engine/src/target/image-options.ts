@@ -1,4 +1,4 @@
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 
 /**
  * The options of `qemu-img create -f qcow2` that give an image the features of the one that was backed up, from the

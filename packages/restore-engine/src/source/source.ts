@@ -1,10 +1,10 @@
 import { type BackupSet, BackupSetError, type OpenLayersOptions, type RestorePoint } from '@virtnbd/backup-set';
 import type { Host } from '@virtnbd/host';
+import { planRestore, planTargets, type RestorePlan } from '../plan.ts';
+import type { RestoreRequest } from '../request.ts';
 import { type OpenedContent, openContent } from './content.ts';
 import { type Hole, holesOf } from './holes.ts';
-import { planRestore, planTargets, type RestorePlan } from './plan.ts';
 import { type PointFiles, readImageInfo, readPointFiles, sourceImages } from './point-files.ts';
-import type { RestoreRequest } from './request.ts';
 import { salvagedContent } from './salvaged-content.ts';
 
 /** Where what is restored comes from, decided and ready to be opened. */

@@ -1,10 +1,10 @@
 import { HostError } from '@virtnbd/host';
-import type { DiskContent } from './content.ts';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
+import type { PlannedImage } from '../plan.ts';
+import type { DiskContent } from '../source/content.ts';
+import type { RestoreWork, WrittenImage } from '../work.ts';
 import { withImage } from './image-server.ts';
-import type { PlannedImage } from './plan.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork, WrittenImage } from './work.ts';
 import { writeContent } from './write-image.ts';
 
 /** The start of a disk, where its partition table or file system is, in bytes. */

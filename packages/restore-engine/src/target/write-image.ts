@@ -1,5 +1,5 @@
 import type { NbdClient } from '@virtnbd/nbd-client';
-import type { ContentExtent, DiskContent } from './content.ts';
+import type { ContentExtent, DiskContent } from '../source/content.ts';
 
 /** Guest bytes of one batch: one large piece, or as many small ones as fit. */
 const BATCH = 1 << 20;

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { EarlySync } from '@virtnbd/host';
-import type { DiskContent } from './content.ts';
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
+import type { PlannedImage, PlannedTarget } from '../plan.ts';
+import type { DiskContent } from '../source/content.ts';
+import type { RestoreWork, WrittenImage } from '../work.ts';
 import { imageOptions } from './image-options.ts';
 import { createImage, withImage } from './image-server.ts';
-import type { PlannedImage, PlannedTarget } from './plan.ts';
 import { verifyTarget } from './verify-target.ts';
-import type { RestoreWork, WrittenImage } from './work.ts';
 import { writeContent } from './write-image.ts';
 
 type FileTarget = Extract<PlannedTarget, { kind: 'file' }>;

@@ -1,4 +1,4 @@
-import { RestoreError } from './errors.ts';
+import { RestoreError } from '../errors.ts';
 
 /** Formats that qemu-img creates and qemu-nbd writes, with what their files are called. */
 const SUFFIXES = {
