@@ -9,6 +9,7 @@ const STRIDE = 128 << 20;
  */
 export class EarlySync implements AsyncDisposable {
   readonly #files: readonly HostFile[];
+  #ownsFiles = false;
   #waiting = 0;
   #syncing: Promise<void> | undefined;
   /** The system tells a failure to write once: it is kept for `finish`. */
@@ -28,7 +29,9 @@ export class EarlySync implements AsyncDisposable {
       for (const file of files) await file.close();
       throw error;
     }
-    return new EarlySync(files);
+    const sync = new EarlySync(files);
+    sync.#ownsFiles = true;
+    return sync;
   }
 
   /** So many more bytes were written. */
@@ -52,9 +55,13 @@ export class EarlySync implements AsyncDisposable {
     await this.#syncAll();
   }
 
-  /** Closes the files. That this fails is not told: after `finish` nothing is left to lose, and else it would hide why. */
+  /**
+   * Waits for what is under way, and closes files that it has opened. That closing fails is not told: after `finish` nothing
+   * is left to lose, and else it would hide why.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#syncing;
+    if (!this.#ownsFiles) return;
     for (const file of this.#files) await file.close().catch(() => undefined);
   }
 
