@@ -17,7 +17,7 @@ interface Orders {
 
 /**
  * A process that sees to it that nothing stays should this one be killed; should it be killed itself, another takes its
- * place. It hears a line with its order, and `"done"` when nothing is left for it to do.
+ * place. It is given its order as an argument, and hears `"done"` when nothing is left for it to do.
  */
 export class Watchdog {
   readonly #start: () => Promise<Companion>;
@@ -60,8 +60,7 @@ export class Watchdog {
 }
 
 async function startProgram(program: string, order: string): Promise<Companion> {
-  const companion = await startCompanion(process.execPath, [fileURLToPath(new URL(program, import.meta.url))]);
-  await companion.say(order);
+  const companion = await startCompanion(process.execPath, [fileURLToPath(new URL(program, import.meta.url)), order]);
   if ((await companion.hear()) === 'ready') return companion;
   companion.end();
   const reason = companion.stderr().trim() || 'it said nothing';

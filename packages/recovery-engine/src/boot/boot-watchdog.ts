@@ -3,22 +3,19 @@ import { LibvirtConnection, LibvirtError } from '@virtnbd/libvirt-ops';
 import { isWatchdogOrder, type WatchdogOrder } from './watchdog-order.ts';
 
 /**
- * A program of its own. It is given an order, and hears `"done"` when all was cleaned up. Where its input ends without that
- * word, the process that gave the order was killed: the VM has lost its disks, and is ended here.
+ * A program of its own: `node boot-watchdog.js ORDER`, in JSON. It hears `"done"` when all was cleaned up. Where its input ends
+ * without that word, the process that gave the order was killed: the VM has lost its disks, and is ended here. The order is an
+ * argument so that it has it from its first moment.
  */
-async function watch(): Promise<void> {
+async function watch(text: string): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   // Who is killed in the moment that it starts does not hear that it is ready.
   process.stdout.on('error', () => undefined);
-  let order: WatchdogOrder | undefined;
-  for await (const line of linesOf(process.stdin)) {
-    if (line === '"done"') return;
-    const value: unknown = JSON.parse(line);
-    if (!isWatchdogOrder(value)) throw new Error('this is no order');
-    order = value;
-    process.stdout.write('ready\n');
-  }
-  if (order !== undefined) await cleanUp(order);
+  const order: unknown = JSON.parse(text);
+  if (!isWatchdogOrder(order)) throw new Error('this is no order');
+  process.stdout.write('ready\n');
+  for await (const line of linesOf(process.stdin)) if (line === '"done"') return;
+  await cleanUp(order);
 }
 
 async function cleanUp({ uri, uuid, folder, images }: WatchdogOrder): Promise<void> {
@@ -41,5 +38,6 @@ async function endVm(uri: string, uuid: string): Promise<boolean> {
   }
 }
 
-await watch();
+const [, , order = ''] = process.argv;
+await watch(order);
 process.exit();

@@ -1,4 +1,4 @@
-/** What the watchdog ends and removes when the process that boots a VM is gone. A line of JSON. */
+/** What the watchdog ends and removes when the process that boots a VM is gone. An argument, as JSON. */
 export interface WatchdogOrder {
   readonly uri: string;
   /** Of the VM. It is left alone once it is defined: then it stands on its own. */

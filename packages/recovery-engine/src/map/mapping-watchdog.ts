@@ -1,11 +1,11 @@
 /**
- * A program of its own: `node mapping-watchdog.js`. It takes away what a mapping has mounted and made when the mapping's
- * process has died and cannot. It reads lines of JSON, and prints one word:
+ * A program of its own: `node mapping-watchdog.js TRACES`, in JSON. It takes away what a mapping has mounted and made when the
+ * mapping's process has died and cannot. It prints `ready`, and hears one line:
  *
- *     Traces  ▶  `ready`
- *     "done"  ▶  nothing is left: it ends with its input, and does nothing
+ *     "done"  ▶  nothing is left: it ends, and does nothing
  *
- * The end of the input without "done" is that process's death.
+ * The end of the input without it is that process's death. The traces are an argument so that it has them from its first
+ * moment: that process may die in the next one.
  */
 import { LocalHost, linesOf } from '@virtnbd/host';
 import { removeTraces, type Traces } from '../mount/traces.ts';
@@ -14,12 +14,10 @@ import { removeTraces, type Traces } from '../mount/traces.ts';
 for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 process.stdout.on('error', () => undefined);
 
-let traces: Traces | undefined;
-for await (const line of linesOf(process.stdin)) {
-  const message: Traces | 'done' = JSON.parse(line);
-  traces = message === 'done' ? undefined : message;
-  if (traces !== undefined) process.stdout.write('ready\n');
-}
+const [, , order = ''] = process.argv;
+let traces: Traces | undefined = JSON.parse(order);
+process.stdout.write('ready\n');
+for await (const line of linesOf(process.stdin)) if (line === '"done"') traces = undefined;
 // Nobody is left to hear of a failure.
 if (traces !== undefined) await removeTraces(new LocalHost(), traces).catch(() => undefined);
 process.exit();
