@@ -1,4 +1,6 @@
 import { fstat, fsync, write } from 'node:fs';
+import { Socket } from 'node:net';
+import { isatty } from 'node:tty';
 import { promisify } from 'node:util';
 import { errnoOf, fileError, HostError } from './errors.ts';
 import type { ByteSink } from './host.ts';
@@ -12,7 +14,7 @@ const NAME = 'standard output';
  * @throws HostError WRONG_KIND when it is a terminal, CLOSED when there is none
  */
 export async function openStandardOutput(): Promise<ByteSink> {
-  if (process.stdout.isTTY === true) {
+  if (isatty(STDOUT)) {
     const text = `${NAME} is a terminal; send the data on to a program or a file: -o - | ssh host 'cat > backup.zip'`;
     throw new HostError('WRONG_KIND', text, { path: NAME });
   }
@@ -24,7 +26,8 @@ export async function openStandardOutput(): Promise<ByteSink> {
 
 /** A pipe is written through the event loop: one that is full holds up nothing but its writer. */
 class PipeOutput implements ByteSink {
-  readonly #stream = process.stdout;
+  /** Not process.stdout, which cannot be destroyed: what a stalled reader has not taken would keep the process for ever. */
+  readonly #stream = new Socket({ fd: STDOUT, readable: false, writable: true });
   #failure: HostError | undefined;
 
   constructor() {
@@ -49,7 +52,6 @@ class PipeOutput implements ByteSink {
   }
 
   abandon(): void {
-    // What a stalled reader has not taken must not keep the process from ending.
     this.#stream.destroy();
   }
 }
