@@ -27,5 +27,6 @@ export const reserved = [
   { modules: ['node:worker_threads'], only: ['packages/libvirt-ops/src/', 'packages/stream-format/src/'] },
   { modules: ['koffi'], only: ['packages/libvirt-ops/src/ffi/', 'packages/lz4/src/ffi/'] },
   { modules: ['@oclif/core', 'cli-progress'], only: ['packages/cli-kit/src/', 'apps/'] },
-  { modules: ['node:readline', 'node:tty'], only: ['packages/cli-kit/src/', 'apps/'] },
+  { modules: ['node:readline'], only: ['packages/cli-kit/src/', 'apps/'] },
+  { modules: ['node:tty'], only: ['packages/cli-kit/src/', 'packages/host/src/standard-output.ts', 'apps/'] },
 ];
