@@ -8,6 +8,7 @@ import { whilePaused } from '../guest/paused.ts';
 import type { RunPlan } from '../plan/plan.ts';
 import type { TransactionTools } from '../run-tools.ts';
 import { beginError } from './begin-error.ts';
+import { inSpiteOfBusyClock } from './busy-clock.ts';
 import type { DiskExports } from './disk-exports.ts';
 import { endJob, exportBitmap, jobXml } from './job.ts';
 import { type JobPaths, jobTraces, requireHypervisor } from './job-paths.ts';
@@ -58,7 +59,8 @@ export async function beginJob(tools: TransactionTools, beginning: JobBeginning)
   );
   const begin = async (): Promise<void> => {
     onMoment();
-    await libvirt.backupBegin(domain.uuid, backupXml, checkpointXml === null ? {} : { checkpointXml });
+    const options = checkpointXml === null ? {} : { checkpointXml };
+    await inSpiteOfBusyClock(() => libvirt.backupBegin(domain.uuid, backupXml, options));
   };
   try {
     if (await beginFrozen(tools, plan, begin, request.freezeMountpoints)) onAgent();
