@@ -8,20 +8,21 @@ import { delimiter, join } from 'node:path';
 const UNLESS_ORPHANED = 'test "$PPID" -eq "$1" || exit 143; shift; exec "$@"';
 
 /**
- * The command line that runs a program which gets SIGTERM when this process dies, by whatever means: SIGKILL, too, after
+ * The command line that runs a program which gets a signal, SIGTERM or KILL, when this process dies, by whatever means: SIGKILL, too, after
  * which nothing of ours could end it. By `setpriv --pdeathsig` (util-linux); the program replaces setpriv, so its pid is
  * the one that was started. A program whose starter is dead before it begins does not begin. Where setpriv or the program is not found: the program alone.
  */
 export async function endingWithParent(
   program: string,
   args: readonly string[],
+  signal: 'TERM' | 'KILL',
   env: Readonly<Record<string, string | undefined>> = {},
 ): Promise<[program: string, args: readonly string[]]> {
   const path = env.PATH ?? process.env.PATH ?? '';
   const [setpriv, found] = await Promise.all([findProgram('setpriv', path), findProgram(program, path)]);
   if (setpriv === null || found === null) return [program, args];
   const shell = ['/bin/sh', '-c', UNLESS_ORPHANED, 'sh', String(process.pid)];
-  return [setpriv, ['--pdeathsig', 'TERM', '--', ...shell, found, ...args]];
+  return [setpriv, ['--pdeathsig', signal, '--', ...shell, found, ...args]];
 }
 
 async function findProgram(program: string, path: string): Promise<string | null> {

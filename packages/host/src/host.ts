@@ -71,6 +71,11 @@ export interface StartOptions {
   /** Stops the program when aborted; `exited` then resolves as usual. */
   signal?: AbortSignal | undefined;
   env?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * When this process dies the program is killed, not told to end: for one that only reads, and loses SIGTERM while it
+   * starts, as qemu-nbd does. On this machine only.
+   */
+  killedWithParent?: boolean | undefined;
 }
 
 export interface ProgramExit {

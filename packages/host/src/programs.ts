@@ -48,7 +48,8 @@ export async function startProgram(
   options: StartOptions = {},
 ): Promise<RunningProgram> {
   options.signal?.throwIfAborted();
-  const commandLine = await endingWithParent(program, args, options.env);
+  const signal = options.killedWithParent === true ? 'KILL' : 'TERM';
+  const commandLine = await endingWithParent(program, args, signal, options.env);
   options.signal?.throwIfAborted();
   const child = await LocalProgram.spawn(...commandLine, options.env, false, program);
   // Nobody reads it; a full pipe would stall the program.

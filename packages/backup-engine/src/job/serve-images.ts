@@ -34,14 +34,15 @@ export async function serveImages(
   };
   try {
     for (const disk of plan.disks) {
-      const server = await host.start('qemu-nbd', [
+      const args = [
         ...['--read-only', `--format=${disk.format}`, `--export-name=${disk.target}`],
         ...(disk.since === null ? [] : [`--bitmap=${disk.since}`]),
         `--shared=${MAX_CLIENTS}`,
         ...(severalClients ? ['--persistent'] : []),
         `--socket=${socketPath(disk.target)}`,
         disk.source,
-      ]);
+      ];
+      const server = await host.start('qemu-nbd', args, { killedWithParent: true });
       servers.push(server);
       await waitFor(host, server, disk, socketPath(disk.target), signal);
       routes.set(disk.target, await host.route(socketPath(disk.target)));
