@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import type { BackupRequest } from '@virtnbd/backup-engine';
+import type { RemoteFlags } from '@virtnbd/cli-kit';
 
 /** The values of the command's flags. */
-export interface BackupFlags {
+export interface BackupFlags extends RemoteFlags {
   readonly domain: string;
   readonly level: BackupRequest['level'];
   readonly checkpointdir: string | undefined;
@@ -18,18 +19,6 @@ export interface BackupFlags {
   readonly exclude: string | undefined;
   readonly compress: number | undefined;
   readonly worker: number | undefined;
-  readonly uri: string | undefined;
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly 'password-file': string | undefined;
-  readonly 'ssh-user': string | undefined;
-  readonly 'ssh-port': number | undefined;
-  readonly 'ssh-private-key': string | undefined;
-  readonly 'nbd-ip': string | undefined;
-  readonly 'nbd-port': number | undefined;
-  readonly tls: boolean;
-  readonly 'tls-cert': string;
-  readonly 'tls-hostname': string | undefined;
   readonly scratchdir: string;
   readonly socketfile: string | undefined;
   readonly 'freeze-mountpoint': string | undefined;

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { endingWithParent } from '../src/end-with-parent.ts';
 import { LocalHost } from '../src/index.ts';
+import { expectGone } from './expect-gone.ts';
 import { tempFolder } from './temp.ts';
 
 /* What only this machine's programs can be tried with; all that hosts have in common is in conformance/. */
@@ -62,13 +61,3 @@ test('returns though a grandchild holds the output open', async () => {
   const { stdout } = await host.run('sh', ['-c', 'sleep 20 & echo $!']);
   process.kill(Number(stdout), 'SIGKILL');
 });
-
-async function expectGone(pid: number): Promise<void> {
-  for (let round = 0; round < 500; round++) {
-    const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-    if (state === null || state.includes(') Z ')) return;
-    await sleep(10);
-  }
-  process.kill(pid, 'SIGKILL');
-  expect.unreachable(`process ${pid} still runs`);
-}

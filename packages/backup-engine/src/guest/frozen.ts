@@ -44,16 +44,10 @@ export async function whileFrozen(
   await watchdog.arm();
   const since = performance.now();
   const owed = new OwedThaw(thaw, watchdog);
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    owed.settle().catch(() => undefined);
-  }, MAX_FROZEN_MS);
   try {
     const fileSystems = await agent.freeze(uuid, mountpoints);
     tell({ type: 'frozen', fileSystems });
   } catch (error) {
-    clearTimeout(timer);
     const answers = await afterFailedFreeze(error, performance.now() - since, owed, tell);
     await begin();
     return { frozen: false, answers };
@@ -61,13 +55,12 @@ export async function whileFrozen(
   try {
     await begin();
   } finally {
-    clearTimeout(timer);
     await owed.settle();
   }
   tell({ type: 'thawed', frozenMs: Math.round(performance.now() - since) });
-  if (late)
+  if (owed.late)
     tell({ type: 'warning', message: `the guest was thawed after ${MAX_FROZEN_MS} ms, before the job had begun` });
-  return { frozen: !late, answers: true };
+  return { frozen: !owed.late, answers: true };
 }
 
 /** A freeze that fails half-way may have frozen some file systems: a thaw does no harm where nothing is frozen. */
@@ -102,25 +95,41 @@ function wasNotSent(code: string, elapsedMs: number): boolean {
   return code === 'AGENT_UNRESPONSIVE' && elapsedMs < AGENT_TIMEOUT_S * 900;
 }
 
-/** The one thaw that a freeze makes due, or resume that a pause does. */
+/**
+ * The one thaw that a freeze makes due, or resume that a pause does: when it is asked for, and by itself after
+ * {@link MAX_FROZEN_MS}.
+ */
 export class OwedThaw {
   readonly #thaw: () => Promise<unknown>;
   readonly #watchdog: Watchdog;
+  readonly #timer: NodeJS.Timeout;
+  #late = false;
   #settled: Promise<void> | undefined;
 
   constructor(thaw: () => Promise<unknown>, watchdog: Watchdog) {
     this.#thaw = thaw;
     this.#watchdog = watchdog;
+    this.#timer = setTimeout(() => {
+      this.#late = true;
+      this.settle().catch(() => undefined);
+    }, MAX_FROZEN_MS);
+  }
+
+  /** The time was over before anybody asked for it. */
+  get late(): boolean {
+    return this.#late;
   }
 
   /** Nothing is frozen. */
   drop(): Promise<void> {
+    clearTimeout(this.#timer);
     this.#settled ??= this.#watchdog.disarm();
     return this.#settled;
   }
 
   /** Thaws, once; the watchdog goes on trying when that fails. */
   settle(attempts = THAW_ATTEMPTS): Promise<void> {
+    clearTimeout(this.#timer);
     this.#settled ??= this.#thawPersistently(attempts);
     return this.#settled;
   }

@@ -5,20 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
+import { expectGone } from '../expect-gone.ts';
 import { oddNames, tempFolder } from '../temp.ts';
 import { describeHosts } from './describe-hosts.ts';
 
 const node = process.execPath;
-
-async function expectGone(pid: number): Promise<void> {
-  for (let round = 0; round < 500; round++) {
-    const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-    if (state === null || state.includes(') Z ')) return;
-    await sleep(10);
-  }
-  process.kill(pid, 'SIGKILL');
-  expect.unreachable(`process ${pid} still runs`);
-}
 
 describeHosts('programs', (host) => {
   describe('run', () => {
