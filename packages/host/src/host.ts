@@ -129,6 +129,14 @@ export interface HostIdentity {
  */
 export type OpenMode = 'read' | 'create' | 'append-new' | 'read-write' | 'claim';
 
+export interface OpenOptions {
+  /**
+   * Where it can, the host writes large pieces past its page cache: those of whole pages of 4 KiB, at a multiple of that,
+   * from memory of `alignedBuffer`. A wish: whatever else is written, or another host, or its file system, goes the usual way.
+   */
+  readonly direct?: boolean;
+}
+
 /**
  * Files of a host. Paths are used as they are: spaces, brackets, quotes, newlines and unicode have no meaning. Every
  * failure is a HostError that names the path and, where there is one, the system's errno. Symbolic links are followed
@@ -136,7 +144,7 @@ export type OpenMode = 'read' | 'create' | 'append-new' | 'read-write' | 'claim'
  */
 export interface HostFiles {
   /** Opens a regular file or a block device (for writing also a character device); refuses the rest, without hanging. */
-  open(path: string, mode: OpenMode): Promise<HostFile>;
+  open(path: string, mode: OpenMode, options?: OpenOptions): Promise<HostFile>;
   /** The whole of a regular file of at most `maxBytes`. @throws HostError TOO_LARGE, WRONG_KIND, NOT_FOUND … */
   readSmall(path: string, maxBytes: number): Promise<Uint8Array>;
   /**

@@ -1,3 +1,4 @@
+export { alignedBuffer } from './aligned-buffer.ts';
 export { isTemporaryName } from './atomic-write.ts';
 export { type Companion, startCompanion } from './companion.ts';
 export { EarlySync } from './early-sync.ts';
@@ -12,6 +13,7 @@ export type {
   HostFiles,
   HostIdentity,
   OpenMode,
+  OpenOptions,
   ProgramExit,
   ProgramOutput,
   RunningProgram,

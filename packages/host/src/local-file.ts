@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { DirectWriter } from './direct-writer.ts';
 import { fileError, HostError, naming, printable } from './errors.ts';
 import { requireAnywhere, requireOffset, requireWritable, shortRead } from './file-errors.ts';
-import type { HostFile, OpenMode } from './host.ts';
+import type { HostFile, OpenMode, OpenOptions } from './host.ts';
 import { writeFully } from './write-fully.ts';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
@@ -17,8 +18,11 @@ const flagsOf: Readonly<Record<OpenMode, number>> = {
   claim: O_RDWR | O_EXCL | O_NONBLOCK | O_NOCTTY,
 };
 
+/** Modes in which every write says where it goes. */
+const placed: ReadonlySet<OpenMode> = new Set(['create', 'read-write', 'claim']);
+
 /** Opens a file of this machine; see HostFiles.open. */
-export async function openLocalFile(path: string, mode: OpenMode): Promise<LocalFile> {
+export async function openLocalFile(path: string, mode: OpenMode, options: OpenOptions = {}): Promise<LocalFile> {
   const doing = mode === 'create' ? 'cannot create' : mode === 'read' ? 'cannot open' : 'cannot open for writing';
   return await naming(doing, path, async () => {
     const handle = await open(path, flagsOf[mode], 0o600);
@@ -28,7 +32,8 @@ export async function openLocalFile(path: string, mode: OpenMode): Promise<Local
       if (!usable) {
         throw new HostError('WRONG_KIND', `${doing} ${printable(path)}: a file or a block device is needed`, { path });
       }
-      return new LocalFile(handle, path, mode, stats.isBlockDevice() ? 0 : stats.size);
+      const direct = options.direct === true && placed.has(mode) ? await DirectWriter.open(handle) : undefined;
+      return new LocalFile(handle, path, mode, stats.isBlockDevice() ? 0 : stats.size, direct);
     } catch (error) {
       await handle.close();
       throw error;
@@ -40,6 +45,7 @@ export class LocalFile implements HostFile {
   readonly path: string;
   readonly #handle: FileHandle;
   readonly #mode: OpenMode;
+  readonly #direct: DirectWriter | undefined;
   /** Where the next append goes, in bytes. */
   #end: number;
   /** The last append that was asked for: appends stand in a row. */
@@ -48,10 +54,11 @@ export class LocalFile implements HostFile {
   #idle = true;
   #closing: Promise<void> | undefined;
 
-  constructor(handle: FileHandle, path: string, mode: OpenMode, end: number) {
+  constructor(handle: FileHandle, path: string, mode: OpenMode, end: number, direct?: DirectWriter) {
     this.#handle = handle;
     this.path = path;
     this.#mode = mode;
+    this.#direct = direct;
     this.#end = end;
   }
 
@@ -74,8 +81,9 @@ export class LocalFile implements HostFile {
   }
 
   write(chunks: readonly Uint8Array[]): Promise<void> {
-    // Where none is under way the system is asked at once: it writes while the caller goes on with other work.
-    const append = this.#idle ? this.#append(chunks) : this.#lastAppend.then(() => this.#append(chunks));
+    const position = this.#end;
+    this.#end += chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const append = this.#begin(chunks, position);
     this.#idle = false;
     this.#lastAppend = append;
     append.then(
@@ -93,7 +101,7 @@ export class LocalFile implements HostFile {
     requireWritable(this.#mode, this.path);
     requireAnywhere(this.#mode, this.path);
     await naming('cannot write', this.path, async () => {
-      await writeFully((some, at) => this.#writeSome(some, at), [data], offset);
+      await this.#writeDirect(data, offset);
       this.#end = Math.max(this.#end, offset + data.length);
     });
   }
@@ -117,6 +125,7 @@ export class LocalFile implements HostFile {
   close(): Promise<void> {
     this.#closing ??= naming('cannot close', this.path, async () => {
       await this.#lastAppend.catch(() => undefined);
+      await this.#direct?.close();
       await this.#handle.close();
     });
     return this.#closing;
@@ -126,20 +135,45 @@ export class LocalFile implements HostFile {
     await this.close();
   }
 
-  async #append(chunks: readonly Uint8Array[]): Promise<void> {
+  #begin(chunks: readonly Uint8Array[], position: number): Promise<void> {
+    // Where none is under way the system is asked at once: it writes while the caller goes on with other work.
+    if (this.#idle) return this.#append(chunks, position);
+    // Of direct ones the disk has the next before this is done: it need not wait for this process.
+    if (this.#goesDirect(chunks, position)) return both(this.#lastAppend, this.#append(chunks, position));
+    return this.#lastAppend.then(() => this.#append(chunks, position));
+  }
+
+  #goesDirect(chunks: readonly Uint8Array[], position: number): boolean {
+    const [chunk] = chunks;
+    return chunks.length === 1 && chunk !== undefined && this.#direct?.takes(chunk, position) === true;
+  }
+
+  async #append(chunks: readonly Uint8Array[], position: number): Promise<void> {
     requireWritable(this.#mode, this.path);
     await naming('cannot write', this.path, async () => {
-      const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-      const position = this.#mode === 'append-new' ? null : this.#end;
-      await writeFully((some, at) => this.#writeSome(some, at), chunks, position);
-      this.#end += length;
+      const [chunk] = chunks;
+      if (chunk !== undefined && this.#goesDirect(chunks, position)) return await this.#writeDirect(chunk, position);
+      const at = this.#mode === 'append-new' ? null : position;
+      await writeFully((some, where) => this.#writeSome(some, where), chunks, at);
     });
+  }
+
+  /** Past the page cache as far as that goes, the rest through it. */
+  async #writeDirect(data: Uint8Array, offset: number): Promise<void> {
+    const done = this.#direct?.takes(data, offset) ? await this.#direct.write(data, offset) : 0;
+    await writeFully((some, at) => this.#writeSome(some, at), [data.subarray(done)], offset + done);
   }
 
   async #writeSome(chunks: Uint8Array[], position: number | null): Promise<number> {
     const { bytesWritten } = await this.#handle.writev(chunks, position ?? undefined);
     return bytesWritten;
   }
+}
+
+/** Resolves when both have ended, and rejects with the first failure. */
+async function both(first: Promise<void>, second: Promise<void>): Promise<void> {
+  const failed = (await Promise.allSettled([first, second])).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 // The size of a block device in units of 512 bytes stands in sysfs; stat says 0, and node has no lseek.

@@ -3,13 +3,13 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, statfs, unlink
 import { dirname, join } from 'node:path';
 import { copyFile, moveWithoutReplacing, publish, syncFolder } from './atomic-write.ts';
 import { errnoOf, HostError, naming, printable } from './errors.ts';
-import type { DirectoryEntry, EntryKind, FileStat, HostFile, HostFiles, OpenMode } from './host.ts';
+import type { DirectoryEntry, EntryKind, FileStat, HostFile, HostFiles, OpenMode, OpenOptions } from './host.ts';
 import { openLocalFile } from './local-file.ts';
 
 /** The files of this machine. */
 export class LocalFiles implements HostFiles {
-  async open(path: string, mode: OpenMode): Promise<HostFile> {
-    return await openLocalFile(path, mode);
+  async open(path: string, mode: OpenMode, options: OpenOptions = {}): Promise<HostFile> {
+    return await openLocalFile(path, mode, options);
   }
 
   async readSmall(path: string, maxBytes: number): Promise<Uint8Array> {

@@ -10,8 +10,8 @@ afterEach(async () => {
 });
 
 /** A folder of its own, removed after the test. Its name is awkward on purpose. */
-export async function tempFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'host [test] '));
+export async function tempFolder(parent = tmpdir()): Promise<string> {
+  const folder = await mkdtemp(join(parent, 'host [test] '));
   folders.push(folder);
   return folder;
 }

@@ -25,7 +25,11 @@ export class SftpFiles implements HostFiles {
     this.#around = { deviceSize, whyNotWritten: (path, bytes) => this.#paths.whyNotWritten(path, bytes) };
   }
 
-  async open(path: string, mode: OpenMode, doing = OPENINGS[mode].doing): Promise<SftpFile> {
+  async open(path: string, mode: OpenMode): Promise<SftpFile> {
+    return await this.#open(path, mode, OPENINGS[mode].doing);
+  }
+
+  async #open(path: string, mode: OpenMode, doing: string): Promise<SftpFile> {
     // Looked at before it is opened: a FIFO would wait for its other end.
     const before = mode === 'create' ? null : await this.#paths.attributes(path);
     const kind = before === null ? 'file' : kindOf(before.mode);
@@ -226,7 +230,7 @@ export class SftpFiles implements HostFiles {
   ): Promise<void> {
     const temporary = join(dirname(path), `.virtnbd-${randomBytes(8).toString('hex')}.tmp`);
     try {
-      await using file = await this.open(temporary, 'create', 'cannot write');
+      await using file = await this.#open(temporary, 'create', 'cannot write');
       await file.chmod(mode);
       await fill(file);
       await file.sync();
