@@ -4,7 +4,7 @@
  */
 export const layers = [
   ['lz4'],
-  ['stream-format', 'nbd-protocol'],
+  ['stream-format', 'nbd-protocol', 'qcow2-writer'],
   ['libvirt-ops', 'host', 'nbd-client', 'nbd-server'],
   ['backup-set', 'checkpoint-store', 'hypervisor'],
   ['virtual-disk'],
