@@ -3,6 +3,7 @@ import type { Host } from '@virtnbd/host';
 import { host, KIB, MIB, makePoint, wholeDisk } from '@virtnbd/sample-sets';
 import { requires } from '@virtnbd/test-kit';
 import { describe, expect, test } from 'vitest';
+import { failingHost, InjectedError } from './failing-host.ts';
 import { bytesOf, notes, Place } from './support.ts';
 
 const SIZE = 4 * MIB;
@@ -14,30 +15,9 @@ async function fullOf(dataBytes: number, disks: readonly string[] = ['vda']): Pr
   return place;
 }
 
-class InjectedError extends Error {}
-
-/** A host whose n-th call, of files or of programs, fails. */
-function failingHost(at: number): { host: Host; calls: () => number } {
-  let calls = 0;
-  const failing = <T extends object>(object: T): T =>
-    new Proxy(object, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key);
-        if (typeof value !== 'function') return typeof value === 'object' && value !== null ? failing(value) : value;
-        return (...args: unknown[]): unknown => {
-          // What takes things away again must be able to.
-          const cleans = key === 'remove' || key === 'removeFolder' || key === 'isAlive' || key === 'identity';
-          if (!cleans && calls++ === at) throw new InjectedError(`call ${at} (${String(key)}) fails`);
-          return Reflect.apply(value, target, args);
-        };
-      },
-    });
-  return { host: failing(host), calls: () => calls };
-}
-
-/** A host that ends the n-th server that is started as soon as something was written. */
+/** A host whose last server can be killed. */
 function killingHost(): { host: Host; kill: () => void } {
-  let pid = 0;
+  let pid: number | undefined;
   const watching = new Proxy(host, {
     get: (target, key) => {
       const start: Host['start'] = async (...args) => {
@@ -49,7 +29,11 @@ function killingHost(): { host: Host; kill: () => void } {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
-  return { host: watching, kill: () => void process.kill(pid, 'SIGKILL') };
+  const kill = (): void => {
+    if (pid === undefined) throw new Error('no server was started');
+    process.kill(pid, 'SIGKILL');
+  };
+  return { host: watching, kill };
 }
 
 describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('a restore', () => {
@@ -58,7 +42,7 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('a restore', () => {
     const expected = Buffer.alloc(SIZE).fill(0x11, 0, 64 * KIB);
     let failures = 0;
     for (let n = 0; ; n++) {
-      const failing = failingHost(n);
+      const failing = failingHost((call, name) => (call === n ? new InjectedError(`${name} fails`) : undefined));
       const error = await place.restore({}, { targetHost: failing.host }).then(
         () => null,
         (reason: unknown) => reason,
@@ -82,10 +66,28 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('a restore', () => {
     const onEvent = ({ type }: { type: string }): void => {
       if (type === 'progress') kill();
     };
-    await expect(place.restore({}, { targetHost, onEvent })).rejects.toMatchObject({
+    await expect(place.restore({ format: 'vmdk' }, { targetHost, onEvent })).rejects.toMatchObject({
       code: 'WRITE_FAILED',
-      message: expect.stringContaining('vda.qcow2.partial could not be written'),
+      message: expect.stringContaining('vda.vmdk.partial could not be written'),
     });
+    expect(await place.restored()).toEqual([]);
+  });
+
+  test.each(['qcow2', 'raw'] as const)('to %s starts no image server', async (format) => {
+    await using place = await fullOf(3 * MIB);
+    const serverless = failingHost((_, name) => (name === 'start' ? new InjectedError('no servers here') : undefined));
+    const { images } = await place.restore({ format }, { targetHost: serverless.host });
+    const expected = Buffer.alloc(SIZE).fill(0x11, 0, 3 * MIB);
+    expect((await bytesOf(images[0]?.path ?? '', format)).equals(expected)).toBe(true);
+  });
+
+  test('that is told to end in mid-write leaves nothing', async () => {
+    await using place = await fullOf(3 * MIB);
+    const stop = new AbortController();
+    const onEvent = ({ type }: { type: string }): void => {
+      if (type === 'progress') stop.abort(new InjectedError('enough'));
+    };
+    await expect(place.restore({}, { signal: stop.signal, onEvent })).rejects.toThrow('enough');
     expect(await place.restored()).toEqual([]);
   });
 
@@ -101,7 +103,8 @@ describe.skipIf(requires('qemu-img', 'qemu-nbd').skip)('a restore', () => {
         return typeof value === 'function' ? value.bind(target) : value;
       },
     });
-    await expect(place.restore({ jobs: 3 }, { targetHost: failing })).rejects.toThrow('no server for vdb');
+    const restoring = place.restore({ jobs: 3, format: 'vmdk' }, { targetHost: failing });
+    await expect(restoring).rejects.toThrow('no server for vdb');
     expect(await place.restored()).toEqual([]);
   });
 

@@ -2,6 +2,7 @@ import { type Host, HostError, type RunningProgram } from '@virtnbd/host';
 import { LINK_CONNECTIONS, type NbdAddress, NbdClient, NbdError } from '@virtnbd/nbd-client';
 import { RestoreError } from '../errors.ts';
 import { formatOptions, type ImageFormat } from './image-format.ts';
+import { noSpace } from './write-errors.ts';
 
 /** An image to create. */
 export interface NewImage {
@@ -144,9 +145,4 @@ function aboutImage(error: unknown, server: RunningProgram, path: string): unkno
   if (error.errno === 'ENOSPC') return noSpace(path, error);
   const said = words === '' ? '' : `; qemu-nbd says: ${words}`;
   return new RestoreError('WRITE_FAILED', `${path} could not be written: ${error.message}${said}`, { cause: error });
-}
-
-function noSpace(path: string, cause: unknown): RestoreError {
-  const text = `there is no space left for ${path}; make room, or restore elsewhere`;
-  return new RestoreError('NO_SPACE', text, { cause });
 }

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
-import { EarlySync } from '@virtnbd/host';
+import { EarlySync, type Host } from '@virtnbd/host';
 import { RestoreError } from '../errors.ts';
 import type { PlannedImage, PlannedTarget } from '../plan.ts';
 import type { DiskContent } from '../source/content.ts';
 import type { RestoreWork, WrittenImage } from '../work.ts';
 import { imageOptions } from './image-options.ts';
-import { createImage, withImage } from './image-server.ts';
+import { createImage, type ServedImage, withImage } from './image-server.ts';
 import { verifyTarget } from './verify-target.ts';
 import { writeContent } from './write-image.ts';
+import { writeItself } from './write-itself.ts';
 
 type FileTarget = Extract<PlannedTarget, { kind: 'file' }>;
 
@@ -33,25 +34,16 @@ export async function restoreToFile(
   const dataFile = target.dataFile === undefined ? undefined : folder.place(target.dataFile);
   const options = format === 'qcow2' ? optionsOf(image, target, work) : [];
   const { preallocate } = request;
-  await createImage(host, { path, format, size: content.size, options, dataFile, preallocate }, signal);
+  const created = { path, format, size: content.size, options, dataFile, preallocate };
+  await createImage(host, created, signal);
   const served = { path, format, socketPath: work.socketPath(image.disk) };
-  await using sync = await EarlySync.open(host, dataFile === undefined ? [path] : [path, dataFile]);
   await work.phase(image.disk, 'write', content.dataBytes, async (onBytes) => {
-    const onWritten = (bytes: number): void => {
-      sync.written(bytes);
-      onBytes(bytes);
-    };
-    await withImage(
-      host,
-      { ...served, compress, unsynced: true },
-      async (client) => {
-        requireSize(client.size, content.size, path);
-        const align = compress ? { align: clusterSize(options) } : {};
-        await writeContent(content, client, { fresh: true, ...align, signal, onBytes: onWritten });
-      },
-      signal,
-    );
-    await sync.finish();
+    const progress = { signal, onBytes };
+    const own = !compress && dataFile === undefined && (await writeItself(host, created, content, progress));
+    if (own) return;
+    const files = dataFile === undefined ? [path] : [path, dataFile];
+    const align = compress ? clusterSize(options) : 1;
+    await writeThroughServer(host, { ...served, compress }, files, content, { ...progress, align });
   });
   if (request.verify === true) await verifyTarget(image.disk, content, served, work);
   if (target.dataFile !== undefined) await renameDataFile(path, join(folder.path, target.dataFile), work);
@@ -63,6 +55,36 @@ export async function restoreToFile(
     ...(target.dataFile !== undefined && { dataFile: join(folder.path, target.dataFile) }),
     virtualSize: content.size,
   };
+}
+
+interface Progress {
+  readonly signal: AbortSignal;
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** Writes an image that was just created by way of qemu, which knows every kind. It is on stable storage when this resolves. */
+async function writeThroughServer(
+  host: Host,
+  served: ServedImage,
+  files: readonly string[],
+  content: DiskContent,
+  { signal, onBytes, align }: Progress & { readonly align: number },
+): Promise<void> {
+  await using sync = await EarlySync.open(host, files);
+  const onWritten = (bytes: number): void => {
+    sync.written(bytes);
+    onBytes(bytes);
+  };
+  await withImage(
+    host,
+    { ...served, unsynced: true },
+    async (client) => {
+      requireSize(client.size, content.size, served.path);
+      await writeContent(content, client, { fresh: true, align, signal, onBytes: onWritten });
+    },
+    signal,
+  );
+  await sync.finish();
 }
 
 /** The features of the source image. Without a data file there is nothing to say how its data lie. */

@@ -1,5 +1,6 @@
 import type { NbdClient } from '@virtnbd/nbd-client';
 import type { ContentExtent, DiskContent } from '../source/content.ts';
+import { isZero } from './is-zero.ts';
 
 /** Guest bytes of one batch: one large piece, or as many small ones as fit. */
 const BATCH = 1 << 20;
@@ -64,10 +65,6 @@ async function writeBatch(
   });
   const failed = (await Promise.allSettled(writes)).find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
-}
-
-export function isZero(bytes: Buffer): boolean {
-  return bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1));
 }
 
 /** The extents with borders at multiples of `align`: a block that holds any data is data. */
