@@ -149,13 +149,13 @@ export class NbdClient implements ExportProperties, AsyncDisposable {
    * When it rejects, the buffer's content is undefined.
    */
   read(offset: number, buffer: Uint8Array, options: ReadOptions = {}): Promise<void> {
-    return this.#read(offset, buffer.byteLength, new BufferTarget(buffer), options);
+    return this.#read(offset, buffer.byteLength, new BufferTarget(buffer, options.inPlace), options);
   }
 
   /** Like {@link read}, into several buffers: the range is as long as all of them, and fills one after the other. */
   readInto(offset: number, buffers: readonly Uint8Array[], options: ReadOptions = {}): Promise<void> {
     const length = buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    return this.#read(offset, length, new ListTarget(buffers), options);
+    return this.#read(offset, length, new ListTarget(buffers, options.inPlace), options);
   }
 
   async #read(offset: number, length: number, target: BufferTarget | ListTarget, options: ReadOptions): Promise<void> {

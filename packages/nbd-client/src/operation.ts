@@ -101,6 +101,9 @@ export class Operation {
 
 const NO_STATUS: ReadonlyMap<number, Extents> = new Map();
 
+/** Shorter replies are received together, in bytes. */
+const LEAST_IN_PLACE = 32 << 10;
+
 /** One request on the wire, and what has arrived of its reply. */
 export class WireRequest {
   readonly operation: Operation;
@@ -109,6 +112,8 @@ export class WireRequest {
   readonly start: number;
   readonly length: number;
   readonly coverage: Coverage;
+  /** Whether its payload may be received in place: that of a long read. */
+  readonly inPlace: boolean;
   /** Whether a structured chunk has arrived: then no simple reply may follow. */
   chunked = false;
   /** Chunks of data or holes that have arrived: one at most where the read was not to be fragmented. */
@@ -125,6 +130,7 @@ export class WireRequest {
     this.start = start;
     this.length = length;
     this.coverage = new Coverage(length);
+    this.inPlace = operation.target?.inPlace === true && length >= LEAST_IN_PLACE;
   }
 
   /** Bytes into the export. */

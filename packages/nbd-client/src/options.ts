@@ -74,6 +74,11 @@ export interface ReadOptions extends RequestOptions {
    * `UNSUPPORTED` where {@link ExportProperties.canDontFragment} is false.
    */
   dontFragment?: boolean;
+  /**
+   * Let the socket fill the buffers itself, which spares a copy. After an abort, a time-out or a failure they may then still be
+   * written to, until the client has been closed or destroyed. Not for TLS and streams of others, where it means nothing.
+   */
+  inPlace?: boolean;
 }
 
 /** Options of whatever changes the export. */

@@ -16,6 +16,8 @@ import { ReplyReceiver } from './reply-receiver.ts';
 import { failed, late, protocolError, requestError, silence } from './request-errors.ts';
 import type { Transport } from './transport.ts';
 
+/** What is received at a time while a header is awaited whose payload has a place, in bytes. */
+const HEADER_BUFFER = 4096;
 /** How long the server may take to end the connection after NBD_CMD_DISC. */
 const CLOSE_GRACE_MS = 5_000;
 
@@ -41,6 +43,8 @@ export class Pipeline {
   readonly #receiver: ReplyReceiver;
   readonly #idle: IdleWatch;
   #bytesInFlight = 0;
+  /** Requests in flight whose payload the socket may put into place itself. */
+  #inPlace = 0;
   #cookie = 0;
   #outbox: Uint8Array[] = [];
   #flushPlanned = false;
@@ -62,7 +66,9 @@ export class Pipeline {
       finish: (request) => this.#finish(request),
     });
     transport.listen({
-      data: (bytes) => this.#receive(bytes),
+      data: (bytes) => this.#receive(() => this.#receiver.push(bytes)),
+      place: (buffer) => this.#place(buffer),
+      placed: (length) => this.#receive(() => this.#receiver.placed(length)),
       drain: () => {
         this.#idle.touch();
         this.#dispatch();
@@ -72,7 +78,7 @@ export class Pipeline {
         this.#ended.resolve();
       },
     });
-    this.#receive(received);
+    this.#receive(() => this.#receiver.push(received));
   }
 
   /** Why the connection has ended; undefined while it lives. */
@@ -153,11 +159,16 @@ export class Pipeline {
     for (const operation of operations) operation.abandon(failed(reason, operation));
   }
 
-  #receive(bytes: Uint8Array): void {
+  #place(buffer: Uint8Array): Uint8Array {
+    // A header must bring little of its payload along: that would have to be copied.
+    return this.#receiver.place() ?? (this.#inPlace > 0 ? buffer.subarray(0, HEADER_BUFFER) : buffer);
+  }
+
+  #receive(take: () => void): void {
     if (this.#failure !== undefined) return;
     this.#idle.touch();
     try {
-      this.#receiver.push(bytes);
+      take();
     } catch (cause) {
       this.destroy(cause instanceof NbdError ? cause : protocolError(cause));
       return;
@@ -170,6 +181,7 @@ export class Pipeline {
     this.#inFlight.delete(request.cookie);
     if (this.#inFlight.size === 0) this.#idle.disarm();
     this.#bytesInFlight -= payloadLength(request);
+    if (request.inPlace) this.#inPlace--;
     operation.inFlight--;
     if (error === undefined) {
       if (request.status !== undefined) operation.status = request.status;
@@ -207,6 +219,7 @@ export class Pipeline {
     this.#inFlight.set(cookie, request);
     this.#idle.arm();
     this.#bytesInFlight += payloadLength(request);
+    if (request.inPlace) this.#inPlace++;
     const { command, flags } = operation;
     this.#outbox.push(this.#encode({ command, flags, cookie: BigInt(cookie), offset, length }));
     if (operation.data !== undefined) {

@@ -2,14 +2,24 @@
 export interface ReadTarget {
   set(bytes: Uint8Array, at: number): void;
   zero(at: number, end: number): void;
+  /** Whether the socket may fill it itself. */
+  readonly inPlace: boolean;
+  /** The memory from there on, as far as it is in one piece. */
+  view(at: number): Uint8Array;
 }
 
 /** One buffer. */
 export class BufferTarget implements ReadTarget {
+  readonly inPlace: boolean;
   readonly #buffer: Uint8Array;
 
-  constructor(buffer: Uint8Array) {
+  constructor(buffer: Uint8Array, inPlace = false) {
     this.#buffer = buffer;
+    this.inPlace = inPlace;
+  }
+
+  view(at: number): Uint8Array {
+    return this.#buffer.subarray(at);
   }
 
   set(bytes: Uint8Array, at: number): void {
@@ -23,11 +33,12 @@ export class BufferTarget implements ReadTarget {
 
 /** Several buffers, one after the other. */
 export class ListTarget implements ReadTarget {
+  readonly inPlace: boolean;
   readonly #buffers: readonly Uint8Array[];
   /** Where each buffer begins. */
   readonly #starts: readonly number[];
 
-  constructor(buffers: readonly Uint8Array[]) {
+  constructor(buffers: readonly Uint8Array[], inPlace = false) {
     const starts: number[] = [];
     let start = 0;
     for (const buffer of buffers) {
@@ -36,6 +47,12 @@ export class ListTarget implements ReadTarget {
     }
     this.#buffers = buffers;
     this.#starts = starts;
+    this.inPlace = inPlace;
+  }
+
+  view(at: number): Uint8Array {
+    const index = this.#find(at);
+    return this.#buffers[index]?.subarray(at - (this.#starts[index] ?? 0)) ?? new Uint8Array(0);
   }
 
   set(bytes: Uint8Array, at: number): void {
@@ -84,6 +101,14 @@ export class PartTarget implements ReadTarget {
   constructor(whole: ReadTarget, start: number) {
     this.#whole = whole;
     this.#start = start;
+  }
+
+  get inPlace(): boolean {
+    return this.#whole.inPlace;
+  }
+
+  view(at: number): Uint8Array {
+    return this.#whole.view(this.#start + at);
   }
 
   set(bytes: Uint8Array, at: number): void {

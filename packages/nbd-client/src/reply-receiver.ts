@@ -43,6 +43,8 @@ export interface ReplyHandler {
   finish(request: WireRequest): void;
 }
 
+/** Less is copied sooner than received by itself, in bytes. */
+const LEAST_IN_PLACE = 8 << 10;
 /** Error chunks in one reply: a server that sends more has no end in mind. */
 const MAX_ERROR_CHUNKS = 256;
 
@@ -87,10 +89,27 @@ export class ReplyReceiver {
     }
   }
 
+  /** Where the socket may put the next bytes itself; undefined where they are to be pushed. */
+  place(): Uint8Array | undefined {
+    const target = this.#request?.operation.target;
+    if (target?.inPlace !== true) return undefined;
+    const view = target.view(this.#payloadAt).subarray(0, this.#payloadLeft);
+    return view.byteLength < LEAST_IN_PLACE ? undefined : view;
+  }
+
+  /** So many bytes were put where {@link place} said. */
+  placed(length: number): void {
+    this.#advance(length);
+  }
+
   #copy(bytes: Uint8Array): void {
     this.#request?.operation.target?.set(bytes, this.#payloadAt);
-    this.#payloadAt += bytes.byteLength;
-    this.#payloadLeft -= bytes.byteLength;
+    this.#advance(bytes.byteLength);
+  }
+
+  #advance(length: number): void {
+    this.#payloadAt += length;
+    this.#payloadLeft -= length;
     if (this.#payloadLeft === 0) this.#endOfMessage();
   }
 

@@ -8,6 +8,13 @@ import { type NbdTlsOptions, secureStream } from './tls.ts';
 /** What the stream reports. `bytes` belong to the receive buffer, which the next read overwrites. */
 export interface TransportEvents {
   data(bytes: Uint8Array): void;
+  /**
+   * Where the next bytes may be received: memory of its own, or a part of the receive buffer that it is shown; all of
+   * that where it does not say.
+   */
+  place?(buffer: Uint8Array): Uint8Array;
+  /** So many bytes were received into memory of its own. */
+  placed?(length: number): void;
   /** The stream takes writes again, after {@link Transport.congested} was true. */
   drain(): void;
   /** Called once; without an error when the server ended the connection in good order. */
@@ -23,7 +30,7 @@ const SMALL = 1024;
 
 /**
  * A stream of bytes to the server and back. A socket of our own reads into one reused buffer, so that a payload is copied
- * once: from there into its target. TLS and streams of others bring buffers of their own.
+ * once: from there into its target; or straight into the target, where that may be. TLS and streams of others bring buffers of their own.
  */
 export class Transport {
   readonly #stream: Duplex;
@@ -32,9 +39,13 @@ export class Transport {
   #error: Error | undefined;
   #ended = false;
 
-  private constructor(open: (onRead: (bytes: Uint8Array) => void) => { stream: Duplex; pushes: boolean }) {
+  private constructor(open: (receiver: Receiver) => { stream: Duplex; pushes: boolean }) {
     const onRead = (bytes: Uint8Array) => this.#events?.data(bytes);
-    const { stream, pushes } = open(onRead);
+    const { stream, pushes } = open({
+      data: onRead,
+      place: (buffer) => this.#events?.place?.(buffer) ?? buffer,
+      placed: (length) => this.#events?.placed?.(length),
+    });
     this.#stream = stream;
     this.#onData = pushes ? undefined : onRead;
     stream.on('error', (error) => {
@@ -80,8 +91,8 @@ export class Transport {
   static #dial(address: NbdAddress, keepAliveMs: number): { transport: Transport; socket: Socket } {
     try {
       let socket: Socket | undefined;
-      const transport = new Transport((onRead) => {
-        socket = connect(dialOptions(address, keepAliveMs, onRead));
+      const transport = new Transport((receiver) => {
+        socket = connect(dialOptions(address, keepAliveMs, receiver));
         return { stream: socket, pushes: true };
       });
       if (socket === undefined) throw new Error('no socket');
@@ -150,13 +161,24 @@ export class Transport {
   }
 }
 
-function dialOptions(address: NbdAddress, keepAliveMs: number, onRead: (bytes: Uint8Array) => void): NetConnectOpts {
-  const buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
-  const callback = (length: number) => {
-    onRead(buffer.subarray(0, length));
-    return true;
+type Receiver = Required<Pick<TransportEvents, 'data' | 'place' | 'placed'>>;
+
+function dialOptions(address: NbdAddress, keepAliveMs: number, receiver: Receiver): NetConnectOpts {
+  const own = Buffer.allocUnsafeSlow(RECEIVE_BUFFER);
+  let into: Uint8Array = own;
+  const onread = {
+    // Asked before each read.
+    buffer: () => {
+      into = receiver.place(own);
+      return into;
+    },
+    callback: (length: number) => {
+      if (into.buffer === own.buffer) receiver.data(into.subarray(0, length));
+      else receiver.placed(length);
+      return true;
+    },
   };
-  const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs, onread: { buffer, callback } };
+  const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs, onread };
   if ('path' in address) return { path: address.path, ...common };
   if ('host' in address) return { host: address.host, port: address.port ?? NBD_DEFAULT_PORT, ...common };
   throw new Error('an open stream is not dialled');
