@@ -10,7 +10,10 @@ export interface RandomAccessSource {
 
 /** Where a stream file is written to. */
 export interface Sink {
-  /** Appends all chunks in order, or rejects. The buffers may be used again once it resolves. */
+  /**
+   * Appends all chunks in order, or rejects. The buffers may be used again once it resolves. Calls overlap, and take effect in
+   * their order.
+   */
   write(chunks: readonly Uint8Array[]): Promise<void>;
 }
 

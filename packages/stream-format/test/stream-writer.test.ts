@@ -79,11 +79,14 @@ describe('StreamWriter', () => {
     expect(file.meta.extra).toEqual({ colour: 'blue', __proto__x: [1] });
   });
 
-  test('each frame is whole in one write, and frames that wait share one', async () => {
-    const list = Array.from({ length: 100 }, (_, i) => ({ start: i * 512, length: 512, payload: randomBytes(512) }));
-    const { sink } = await writeStream(1 << 20, list);
-    expect(sink.writes.length).toBeLessThan(20);
-    expect(sink.writes.reduce((sum, chunks) => sum + chunks, 0)).toBe(3 + 100 * 3 + 1);
+  test('the sink gets pieces of 1 MiB, whatever the frames are, and the rest at the end', async () => {
+    const list = Array.from({ length: 50 }, (_, i) => ({
+      start: i << 17,
+      length: 1 << 16,
+      payload: randomBytes(1 << 16),
+    }));
+    const { sink, bytes } = await writeStream(1 << 24, list);
+    expect(sink.writes).toEqual([1 << 20, 1 << 20, 1 << 20, bytes.length - (3 << 20)]);
   });
 
   test('an empty increment has no frames, and with lz4 an empty trailer', async () => {
@@ -124,19 +127,18 @@ describe('StreamWriter', () => {
     test(`after the n-th write has failed every call fails with its error (${compression ?? 'plain'})`, async () => {
       for (let n = 0; n < 6; n++) {
         const full = new Error('No space left');
-        const sink = new MemorySink();
+        let writes = 0;
         const failing = {
-          write: async (chunks: readonly Uint8Array[]) => {
-            if (sink.writes.length >= n) throw full;
-            await sink.write(chunks);
+          write: async () => {
+            if (writes++ >= n) throw full;
           },
         };
-        const writer = new StreamWriter(failing, metaOf(4096, 3000), { compression });
+        const size = 1_500_000;
+        const writer = new StreamWriter(failing, metaOf(10 * size, 4 * size), { compression });
         const calls: (() => Promise<unknown>)[] = [
           () => writer.start(),
-          () => writer.data(0, randomBytes(1000)),
-          () => writer.zero(1000, 1000),
-          () => writer.data(2000, randomBytes(2000)),
+          ...[0, 1, 2, 3].map((i) => () => writer.data(2 * i * size, randomBytes(size))),
+          () => writer.zero(9 * size, 1000),
           () => writer.finish(),
         ];
         let failed = false;
@@ -148,35 +150,117 @@ describe('StreamWriter', () => {
           if (outcome !== 'done') failed = true;
           expect(outcome).toBe(failed ? full : 'done');
         }
-        expect(failed).toBe(n < (compression ? 6 : 5)); // a trailer is one write more
+        expect(failed).toBe(n < 6); // 6 MB are 6 pieces
       }
     });
   }
 
   test.each(['lz4', undefined] as const)('a slow sink holds everything back (%s)', async (compression) => {
-    let writes = 0;
     let open = 0;
     let most = 0;
+    let written = 0;
     const slow = {
-      async write() {
+      async write([piece]: readonly Uint8Array[]) {
         most = Math.max(most, ++open);
         await new Promise((resolve) => setTimeout(resolve, 2));
         open--;
-        writes++;
+        written += piece?.length ?? 0;
       },
     };
-    const writer = new StreamWriter(slow, metaOf(1 << 24, 20 * 600_000), { compression });
+    const writer = new StreamWriter(slow, metaOf(1 << 24, 20 * 600_000), { compression, segments: 4 });
     await writer.start();
     const ended: number[] = [];
     const calls = Array.from({ length: 20 }, async (_, i) => {
       await writer.data(i * 700_000, randomBytes(600_000));
       ended.push(i);
-      expect(writes).toBeGreaterThan(i / 2); // a batch takes two frames of this size
+      expect((i + 1) * 600_000 - written, 'bytes in memory').toBeLessThanOrEqual(5 << 20);
     });
     await Promise.all(calls);
-    await writer.finish();
-    expect(most).toBe(1);
+    const { size } = await writer.finish();
+    expect(written).toBe(size);
+    expect(most).toBeLessThanOrEqual(4);
     expect(ended).toEqual([...ended].sort((a, b) => a - b));
+  });
+
+  describe('place', () => {
+    /** Frames at random, payloads put into places in any order beside others that are copied. */
+    const parts = fc.array(
+      fc.record({
+        gap: fc.nat(3),
+        length: fc.oneof(fc.integer({ min: 1, max: 1 << 20 }), fc.integer({ min: 1, max: 5000 })),
+        how: fc.constantFrom('place', 'place', 'data', 'zero'),
+        wait: fc.nat(5),
+      }),
+      { maxLength: 25 },
+    );
+
+    test('payloads that are put into their places, in any order, make the same file as copied ones', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          parts,
+          fc.constantFrom(3, 4, 6),
+          fc.constantFrom(4096, undefined, 1 << 21),
+          async (list, segments, chunkSize) => {
+            let end = 0;
+            const frames = list.map(({ gap, length, how, wait }) => {
+              const start = end + gap * 512;
+              end = start + length;
+              return { start, length, how, wait, ...(how !== 'zero' && { payload: randomBytes(length) }) };
+            });
+            const chunks = chunkSize === undefined ? {} : { chunkSize };
+            const wanted = await writeStream(end + 1, frames, chunks);
+            const dataSize = frames.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+            const sink = new MemorySink();
+            const writer = new StreamWriter(sink, metaOf(end + 1, dataSize), { segments, ...chunks });
+            await writer.start();
+            const calls: Promise<void>[] = [];
+            for (const { start, length, how, wait, payload } of frames) {
+              if (payload === undefined) calls.push(writer.zero(start, length));
+              else if (how === 'data') calls.push(writer.data(start, payload));
+              else {
+                const place = await writer.place(start, length);
+                const fill = async (): Promise<void> => {
+                  for (let i = 0; i < wait; i++) await new Promise(setImmediate);
+                  let from = 0;
+                  for (const buffer of place?.buffers ?? []) {
+                    buffer.set(payload.subarray(from, from + buffer.length));
+                    from += buffer.length;
+                  }
+                  place?.filled();
+                };
+                calls.push(fill());
+              }
+            }
+            await Promise.all(calls);
+            const summary = await writer.finish();
+            expect(Buffer.compare(sink.bytes(), wanted.bytes)).toBe(0);
+            expect({ ...summary, chunks: crcsOf(summary.chunks) }).toEqual({
+              ...wanted.summary,
+              chunks: crcsOf(wanted.summary.chunks),
+            });
+          },
+        ),
+        { numRuns: 60 },
+      );
+    }, 60_000);
+
+    test('there is none for compressed payloads, nor for ones of more than 1 MiB', async () => {
+      const compressed = new StreamWriter(new MemorySink(), metaOf(4096, 512), { compression: 'lz4' });
+      await compressed.start();
+      expect(await compressed.place(0, 512)).toBe(null);
+      const plain = new StreamWriter(new MemorySink(), metaOf(1 << 24, 2 << 20));
+      await plain.start();
+      expect(await plain.place(0, (1 << 20) + 1)).toBe(null);
+      await plain.data(0, new Uint8Array(2 << 20));
+      expect(await plain.finish()).toMatchObject({ dataFrames: 1 });
+    });
+
+    test('finish refuses a file with a place that was not filled', async () => {
+      const writer = new StreamWriter(new MemorySink(), metaOf(4096, 512));
+      await writer.start();
+      await writer.place(0, 512);
+      await expect(writer.finish()).rejects.toMatchObject({ code: 'USAGE' });
+    });
   });
 
   test('the meta frame tells the level that is really used, the nearest that there is', async () => {

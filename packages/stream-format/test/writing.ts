@@ -11,13 +11,15 @@ import {
 
 /** A sink that keeps a copy of what it gets, as a file would. */
 export class MemorySink implements Sink {
+  /** Bytes of each write. */
   readonly writes: number[] = [];
   readonly #parts: Buffer[] = [];
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
     await new Promise(setImmediate);
-    this.writes.push(chunks.length);
-    this.#parts.push(Buffer.concat(chunks));
+    const bytes = Buffer.concat(chunks);
+    this.writes.push(bytes.length);
+    this.#parts.push(bytes);
   }
 
   bytes(): Buffer {

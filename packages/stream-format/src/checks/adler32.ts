@@ -30,6 +30,14 @@ export class Adler32 {
     if (position < bytes.length) this.#updatePlain(bytes, position);
   }
 
+  /** As `update` with bytes of which only the checksum and the length are known. */
+  append(adler32: number, length: number): void {
+    const [a, b] = [adler32 % 65536, Math.floor(adler32 / 65536)];
+    // Of the second part a began at 1, and not where the first had come to: every byte of it adds that to b.
+    this.#b = (this.#b + b + (length % BASE) * (this.#a + BASE - 1)) % BASE;
+    this.#a = (this.#a + a + BASE - 1) % BASE;
+  }
+
   /** The checksum so far, 0 … 2^32 − 1; 1 before the first byte. */
   get value(): number {
     return this.#b * 65536 + this.#a;

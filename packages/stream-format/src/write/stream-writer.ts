@@ -9,6 +9,10 @@ import { MAX_META_BYTES, WRITE_LIMIT_BYTES } from '../limits.ts';
 import type { Sink } from '../source.ts';
 import { createEncoder, type Encoder } from './encoder.ts';
 import { FrameQueue } from './frame-queue.ts';
+import { SEGMENT_BYTES } from './segment-memory.ts';
+import { SegmentWriter } from './segment-writer.ts';
+
+const SEGMENTS = 6;
 
 export interface StreamWriterOptions {
   /** `zstd` is an addition of ours: a file of version 3, which the established tool refuses. */
@@ -20,6 +24,16 @@ export interface StreamWriterOptions {
   readonly level?: number | undefined;
   /** Bytes of a chunk of the chunk checksums; 256 KiB by default. */
   readonly chunkSize?: number;
+  /** Pieces of 1 MiB that are filled, written and summed up at the same time: 3 or more, 6 by default. */
+  readonly segments?: number;
+}
+
+/** Where a payload goes. */
+export interface PayloadPlace {
+  /** One after the other. */
+  readonly buffers: readonly Uint8Array[];
+  /** Call once, when the payload is there. */
+  filled(): void;
 }
 
 export interface StreamSummary {
@@ -41,15 +55,16 @@ export interface StreamSummary {
  *
  * `start` comes first, then `data` and `zero` in ascending order and without overlap, then `finish`. The calls may
  * overlap: frames are written in the order of the calls, and payloads are compressed at the same time. The caller bounds
- * the memory by the number of calls that it leaves open. After a call has failed every later one fails; the file is
- * then good for nothing.
+ * the memory by the number of calls that it leaves open. After a call, or the sink, has failed every later one fails; the
+ * file is then good for nothing.
  */
 export class StreamWriter {
   readonly #meta: StreamMeta;
   readonly #method: CompressionMethod | undefined;
   readonly #level: number | undefined;
   readonly #frames = new FrameTableBuilder();
-  readonly #queue: FrameQueue;
+  readonly #file: SegmentWriter;
+  readonly #queue = new FrameQueue();
   readonly #storedSizes: number[] = [];
   #encoder: Encoder | undefined;
   #state: 'new' | 'starting' | 'open' | 'finished' = 'new';
@@ -59,6 +74,8 @@ export class StreamWriter {
   #zeroFrames = 0;
   #storedSize = 0;
   #firstFrame = 0;
+  /** Places that the caller has not filled. */
+  #unfilled = 0;
 
   /**
    * @param meta `compressed`, `compressionMethod` and `streamVersion` are written as the options say; a number in
@@ -68,12 +85,14 @@ export class StreamWriter {
     this.#method = options.compression;
     const { compressed } = meta;
     this.#level = options.level ?? (typeof compressed === 'number' && compressed > 0 ? compressed : undefined);
-    this.#queue = new FrameQueue(sink, options.chunkSize);
+    const { chunkSize, segments = SEGMENTS } = options;
+    const inRooms = this.#method === undefined;
+    this.#file = new SegmentWriter(sink, { chunkSize, segments, expected: meta.dataSize, inRooms });
     const streamVersion = this.#method === 'zstd' ? 3 : 2;
     this.#meta = { ...meta, compressed: false, compressionMethod: this.#method ?? 'lz4', streamVersion };
   }
 
-  /** Writes the meta frame. */
+  /** Takes the meta frame. */
   async start(): Promise<void> {
     if (this.#state !== 'new') throw this.#fail(usage('start was called before'));
     this.#state = 'starting';
@@ -90,11 +109,11 @@ export class StreamWriter {
     }
     this.#state = 'open';
     this.#firstFrame = FRAME_HEADER_BYTES + json.length + PAYLOAD_END.length;
-    await this.#queue.push([encodeFrameHeader('meta', 0, json.length), json, PAYLOAD_END]);
+    await this.#queue.turn(() => this.#file.add([encodeFrameHeader('meta', 0, json.length), json, PAYLOAD_END]));
   }
 
   /**
-   * Writes a data frame.
+   * Writes a data frame. It resolves when the payload was taken, before the sink has it: `finish` tells whether that went well.
    *
    * @param start of the guest range, in bytes
    * @param payload 1 byte to less than 32 MiB; it may be used again once the promise settles
@@ -105,12 +124,14 @@ export class StreamWriter {
     this.#dataFrames++;
     this.#dataSize += payload.length;
     const header = encodeFrameHeader('data', start, payload.length);
-    const onTurn = ([, stored]: readonly Uint8Array[]) => this.#countData(start, payload.length, stored?.length ?? 0);
-    if (this.#encoder === undefined) return await this.#queue.push([header, payload, PAYLOAD_END], onTurn);
+    const add = async (stored: Uint8Array): Promise<void> => {
+      this.#countData(start, payload.length, stored.length);
+      await this.#file.add([header, stored, PAYLOAD_END]);
+    };
+    if (this.#encoder === undefined) return await this.#queue.turn(() => add(payload));
     const encoding = this.#encoder.encode(payload);
     try {
-      const chunks = encoding.then(({ bytes }) => [header, bytes, PAYLOAD_END]);
-      await this.#queue.push(chunks, onTurn);
+      await this.#queue.turn(async () => add((await encoding).bytes));
     } finally {
       // The payload is in use till then, also after another frame has failed.
       const encoded = await encoding.catch(() => undefined);
@@ -118,11 +139,43 @@ export class StreamWriter {
     }
   }
 
+  /**
+   * Makes room for a data frame's payload in the memory that the sink is given, which spares a copy. Any number of places may be filled
+   * at the same time and in any order; all before `finish`.
+   *
+   * @param start of the guest range, in bytes
+   * @param length of the payload, in bytes
+   * @returns null, and nothing is done, where payloads are compressed or this one is longer than 1 MiB: give it to `data`
+   */
+  async place(start: number, length: number): Promise<PayloadPlace | null> {
+    if (this.#encoder !== undefined || length > SEGMENT_BYTES) return null;
+    this.#checkRange('data', start, length);
+    this.#dataFrames++;
+    this.#dataSize += length;
+    return await this.#queue.turn(async () => {
+      this.#countData(start, length, length);
+      await this.#file.add([encodeFrameHeader('data', start, length)]);
+      const { buffers, filled } = await this.#file.room(length);
+      await this.#file.add([PAYLOAD_END]);
+      this.#unfilled++;
+      return {
+        buffers,
+        filled: () => {
+          this.#unfilled--;
+          filled();
+        },
+      };
+    });
+  }
+
   /** Writes a zero frame: the range reads as zeroes. */
   async zero(start: number, length: number): Promise<void> {
     this.#checkRange('zero', start, length);
     this.#zeroFrames++;
-    await this.#queue.push([encodeFrameHeader('zero', start, length)], () => this.#frames.zero(start, length));
+    await this.#queue.turn(async () => {
+      this.#frames.zero(start, length);
+      await this.#file.add([encodeFrameHeader('zero', start, length)]);
+    });
   }
 
   /**
@@ -136,24 +189,35 @@ export class StreamWriter {
       throw this.#fail(usage(`dataSize is ${this.#meta.dataSize}, but ${this.#dataSize} bytes of data were written`));
     }
     this.#state = 'finished';
-    await this.#queue.push([encodeFrameHeader('stop', 0, 0)]);
-    if (this.#encoder !== undefined) {
-      const json = encodeTrailer(this.#storedSizes);
-      await this.#queue.push([json, PAYLOAD_END, encodeFrameHeader('comp', 0, json.length)]);
-    }
+    const sums = await this.#queue.turn(() => this.#finishFile());
     return {
-      size: this.#queue.size,
-      adler32: this.#queue.adler32,
+      ...sums,
+      size: this.#file.size,
       dataFrames: this.#dataFrames,
       zeroFrames: this.#zeroFrames,
       dataSize: this.#dataSize,
       storedSize: this.#storedSize,
-      chunks: this.#queue.checksums(this.#frames.finish(this.#firstFrame)),
     };
   }
 
+  /** Gives up: nothing more is written, and calls that wait, for the sink or for places to be filled, reject with the reason. */
+  abandon(reason: unknown): void {
+    this.#fail(reason);
+    this.#file.abandon(reason);
+  }
+
+  async #finishFile(): Promise<Pick<StreamSummary, 'adler32' | 'chunks'>> {
+    if (this.#unfilled > 0) throw usage(`${this.#unfilled} places were not filled`);
+    await this.#file.add([encodeFrameHeader('stop', 0, 0)]);
+    if (this.#encoder !== undefined) {
+      const json = encodeTrailer(this.#storedSizes);
+      await this.#file.add([json, PAYLOAD_END, encodeFrameHeader('comp', 0, json.length)]);
+    }
+    return await this.#file.finish(this.#frames.finish(this.#firstFrame));
+  }
+
   #checkOpen(): void {
-    if (this.#queue.failure !== undefined) throw this.#queue.failure;
+    if (this.#queue.failure) throw this.#queue.failure.error;
     if (this.#state === 'new' || this.#state === 'starting')
       throw this.#fail(usage('start has not been called and done'));
     if (this.#state === 'finished') throw this.#fail(usage('finish was called before'));

@@ -1,0 +1,181 @@
+import type { ChunkChecksums } from '../checks/chunk-checksums.ts';
+import { FileSums } from '../checks/file-sums.ts';
+import type { Sink } from '../source.ts';
+import { SEGMENT_BYTES, segmentMemory } from './segment-memory.ts';
+
+/** A smaller file is not worth memory of its own kind, nor a thread. */
+const SMALL_BYTES = 8 << 20;
+/** A room lies across two at most, and what follows it may be in a third. */
+const FEWEST = 3;
+
+export interface SegmentWriterOptions {
+  /** Bytes of a chunk of the chunk checksums; 256 KiB by default. */
+  readonly chunkSize?: number | undefined;
+  /** Segments in memory at most; at least 3. */
+  readonly segments: number;
+  /** Bytes of the file, about. */
+  readonly expected: number;
+  /** Whether most of it will be put into rooms. */
+  readonly inRooms: boolean;
+}
+
+/** Bytes of the file that the caller fills. */
+export interface Room {
+  /** One after the other; a room may lie across two segments. */
+  readonly buffers: readonly Uint8Array[];
+  /** Call once. */
+  filled(): void;
+}
+
+interface Segment {
+  readonly memory: Uint8Array;
+  /** Bytes that are given away. */
+  used: number;
+  /** Rooms in it that are not filled. */
+  unfilled: number;
+}
+
+/**
+ * Gathers what is written into segments of 1 MiB, which begin at multiples of that in the file, hands them to a sink
+ * and makes the checksums of the file, both while the next ones are being filled. What is written is either copied, or put by the caller
+ * into a room that was made for it.
+ */
+export class SegmentWriter {
+  readonly #sink: Sink;
+  readonly #sums: FileSums;
+  readonly #options: SegmentWriterOptions;
+  readonly #underWay = new Set<Promise<void>>();
+  /** Those that are not with the sink yet, in the order of the file; the last one is open while it has space. */
+  readonly #segments: Segment[] = [];
+  #free: Uint8Array[] | undefined;
+  #onFree: (() => void) | undefined;
+  #size = 0;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(sink: Sink, options: SegmentWriterOptions) {
+    this.#sink = sink;
+    this.#options = options;
+    this.#sums = new FileSums(options.chunkSize);
+  }
+
+  /** Bytes added, and rooms. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Copies the chunks, which may be used again once it resolves. One call at a time, of this and `room`.
+   *
+   * @throws what the sink rejected with
+   */
+  async add(chunks: readonly Uint8Array[]): Promise<void> {
+    for (const chunk of chunks) {
+      for (let done = 0; done < chunk.length; ) {
+        const segment = this.#open() ?? (await this.#next());
+        const space = SEGMENT_BYTES - segment.used;
+        const part = done === 0 && chunk.length <= space ? chunk : chunk.subarray(done, done + space);
+        segment.memory.set(part, segment.used);
+        segment.used += part.length;
+        done += part.length;
+        if (segment.used === SEGMENT_BYTES) this.#sendReady();
+      }
+      this.#size += chunk.length;
+    }
+    this.#throwFailure();
+  }
+
+  /**
+   * Makes room for the next bytes.
+   *
+   * @param length at most a segment's
+   * @throws what the sink rejected with
+   */
+  async room(length: number): Promise<Room> {
+    const [buffers, segments]: [Uint8Array[], Segment[]] = [[], []];
+    for (let done = 0; done < length; ) {
+      const segment = this.#open() ?? (await this.#next());
+      const end = Math.min(segment.used + length - done, SEGMENT_BYTES);
+      buffers.push(segment.memory.subarray(segment.used, end));
+      segments.push(segment);
+      done += end - segment.used;
+      segment.used = end;
+      segment.unfilled++;
+    }
+    this.#size += length;
+    this.#throwFailure();
+    const filled = (): void => {
+      for (const segment of segments) segment.unfilled--;
+      this.#sendReady();
+    };
+    return { buffers, filled };
+  }
+
+  /**
+   * Resolves when the sink has all. Call once, after the last byte, with no room left to be filled.
+   *
+   * @throws what the sink rejected with
+   */
+  async finish(frameTable: Uint8Array): Promise<{ adler32: number; chunks: ChunkChecksums }> {
+    this.#sendReady(1);
+    await Promise.all(this.#underWay);
+    this.#throwFailure();
+    return await this.#sums.finish(frameTable);
+  }
+
+  /** Nothing more goes to the sink; calls that wait reject with the reason. */
+  abandon(reason: unknown): void {
+    this.#failure ??= { error: reason };
+    this.#onFree?.();
+  }
+
+  #open(): Segment | undefined {
+    const last = this.#segments.at(-1);
+    return last !== undefined && last.used < SEGMENT_BYTES ? last : undefined;
+  }
+
+  async #next(): Promise<Segment> {
+    this.#free ??= this.#allocate();
+    let memory = this.#free.pop();
+    for (; memory === undefined; memory = this.#free.pop()) {
+      this.#throwFailure();
+      await new Promise<void>((resolve) => {
+        this.#onFree = resolve;
+      });
+    }
+    const segment = { memory, used: 0, unfilled: 0 };
+    this.#segments.push(segment);
+    return segment;
+  }
+
+  #allocate(): Uint8Array[] {
+    const { expected, segments, inRooms } = this.#options;
+    if (expected < SMALL_BYTES) return Array.from({ length: FEWEST }, () => new Uint8Array(SEGMENT_BYTES));
+    return segmentMemory(Math.max(FEWEST, segments), inRooms);
+  }
+
+  /** @param least bytes that a segment must have */
+  #sendReady(least = SEGMENT_BYTES): void {
+    if (this.#failure) return;
+    for (let [first] = this.#segments; first !== undefined; [first] = this.#segments) {
+      if (first.used < least || first.unfilled > 0) return;
+      this.#segments.shift();
+      this.#send(first);
+    }
+  }
+
+  #send({ memory, used }: Segment): void {
+    const bytes = memory.subarray(0, used);
+    const written = this.#sink.write([bytes]);
+    const done = Promise.allSettled([written, this.#sums.update(bytes)]).then(([result]) => {
+      if (result.status === 'rejected') this.#failure ??= { error: result.reason };
+      this.#underWay.delete(done);
+      this.#free?.push(memory);
+      this.#onFree?.();
+    });
+    this.#underWay.add(done);
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}
