@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { bytesSource, StreamFile, type StreamMeta, StreamWriter } from '@virtnbd/stream-format';
+import { describe, expect, test } from 'vitest';
 import { copyDisk } from '../src/copy/copy-disk.ts';
 import { ExtentTable } from '../src/copy/extent-table.ts';
 
@@ -89,4 +90,83 @@ test('a long row of zero frames without data is copied', async () => {
   const out = writer();
   await copyDisk(reader(), out, extents);
   expect(out.frames).toHaveLength(5000);
+});
+
+describe('into the places of a stream file', () => {
+  const meta = (): StreamMeta => ({
+    virtualSize: 40 * MIB,
+    dataSize: table().dataBytes,
+    date: '2026-11-26T18:00:00',
+    diskName: 'vda',
+    diskFormat: 'raw',
+    checkpointName: 'virtnbdbackup.0',
+    compressed: false,
+    parentCheckpoint: '',
+    incremental: false,
+    streamVersion: 2,
+    extra: {},
+  });
+
+  /** As `reader`, and with several buffers. */
+  function scattering(options: { failAt?: number } = {}) {
+    const one = reader(options);
+    return Object.assign(one, {
+      async readInto(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+        const whole = Buffer.alloc(buffers.reduce((sum, { length }) => sum + length, 0));
+        await one.read(offset, whole);
+        let from = 0;
+        for (const buffer of buffers) {
+          buffer.set(whole.subarray(from, from + buffer.length));
+          from += buffer.length;
+        }
+      },
+    });
+  }
+
+  async function started(write: (chunks: readonly Uint8Array[]) => Promise<void>): Promise<StreamWriter> {
+    const out = new StreamWriter({ write }, meta(), { segments: 3 });
+    await out.start();
+    return out;
+  }
+
+  test('each payload is in its frame', async () => {
+    const parts: Buffer[] = [];
+    const out = await started(async (chunks) => void parts.push(Buffer.concat(chunks)));
+    let bytes = 0;
+    await copyDisk(scattering(), out, table(), { onBytes: (count) => (bytes += count) });
+    await out.finish();
+    expect(bytes).toBe(table().dataBytes);
+    const file = await StreamFile.open(bytesSource(Buffer.concat(parts)));
+    for (let i = 0; i < file.index.count; i++) {
+      if (file.index.kind(i) !== 'data') continue;
+      const payload = await file.payload(i);
+      const wanted = (file.index.start(i) / 65536) % 251;
+      expect(payload.every((byte) => byte === wanted)).toBe(true);
+    }
+  });
+
+  test('whichever read fails, the copy fails with its error, though its place is never filled', async () => {
+    const total = scattering();
+    await copyDisk(total, await started(async () => {}), table());
+    for (let failAt = 0; failAt < total.reads; failAt++) {
+      const out = await started(async () => {});
+      await expect(copyDisk(scattering({ failAt }), out, table())).rejects.toThrow('EIO');
+    }
+  });
+
+  test('an abort ends a copy that waits for a sink that takes nothing', async () => {
+    const out = await started(() => new Promise(() => {}));
+    const controller = new AbortController();
+    const stopping = copyDisk(scattering(), out, table(), { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('stop')), 50);
+    await expect(stopping).rejects.toThrow('stop');
+  });
+
+  test('when the sink fails the copy fails with its error', async () => {
+    let writes = 0;
+    const out = await started(async () => {
+      if (writes++ === 4) throw new Error('ENOSPC');
+    });
+    await expect(copyDisk(scattering(), out, table())).rejects.toThrow('ENOSPC');
+  });
 });

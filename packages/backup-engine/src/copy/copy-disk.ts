@@ -1,6 +1,7 @@
+import type { PayloadPlace } from '@virtnbd/stream-format';
 import { BufferPool } from './buffer-pool.ts';
 import type { ExtentTable } from './extent-table.ts';
-import { FRAME_SIZE, frames } from './frames.ts';
+import { FRAME_SIZE, type Frame, frames } from './frames.ts';
 
 /** Buffers of {@link FRAME_SIZE} for all disks together: reads in flight, frames in compression, frames to write. */
 const BUFFERS = 48;
@@ -16,12 +17,24 @@ export function buffersFor(disks: number): number {
 
 /** What the copy reads from: an NBD client, or anything that fills a buffer with guest bytes. */
 export interface BlockReader {
-  read(offset: number, buffer: Uint8Array, options?: { signal?: AbortSignal }): Promise<void>;
+  read(offset: number, buffer: Uint8Array, options?: BlockReadOptions): Promise<void>;
+  /** As `read`, into several buffers, one after the other. */
+  readInto?(offset: number, buffers: readonly Uint8Array[], options?: BlockReadOptions): Promise<void>;
+}
+
+interface BlockReadOptions {
+  readonly signal?: AbortSignal;
+  /** After a failure the buffers may still be written to, until the reader is destroyed. */
+  readonly inPlace?: boolean;
 }
 
 /** What the copy writes to: a `StreamWriter`. Calls may overlap and take effect in their order. */
 export interface FrameWriter {
   data(start: number, payload: Uint8Array): Promise<void>;
+  /** Where a payload may be put that then needs no `data`; null where it has no place. */
+  place?(start: number, length: number): Promise<PayloadPlace | null>;
+  /** Nothing more will come, and no place be filled: what waits for that is to reject. */
+  abandon?(reason: unknown): void;
   zero(start: number, length: number): Promise<void>;
 }
 
@@ -29,8 +42,8 @@ export interface FrameWriter {
  * Copies the runs of `table` from `reader` into `writer`: several reads in flight, frames handed over in ascending
  * order, each block read once, at most `options.buffers` MiB of them in memory.
  *
- * The first failure, of a read, of the writer or of the signal, ends the copy; by the time the promise rejects no
- * buffer is in use any more.
+ * The first failure, of a read, of the writer or of the signal, ends the copy, and with it the writer; what a read still
+ * puts into a place is of no consequence then.
  */
 export async function copyDisk(
   reader: BlockReader,
@@ -54,6 +67,18 @@ export async function copyDisk(
     pending.add(settled);
   };
 
+  const placeFor = async ({ start, length }: Frame): Promise<PayloadPlace | null> => {
+    if (reader.readInto === undefined || writer.place === undefined) return null;
+    await order;
+    return await writer.place(start, length);
+  };
+  const readInto = async ({ buffers, filled }: PayloadPlace, { start, length }: Frame): Promise<void> => {
+    await reader.readInto?.(start, buffers, { signal, inPlace: true });
+    filled();
+    options.onBytes?.(length);
+  };
+
+  signal.addEventListener('abort', () => writer.abandon?.(signal.reason), { once: true });
   try {
     for (const frame of frames(table)) {
       signal.throwIfAborted();
@@ -64,8 +89,13 @@ export async function copyDisk(
         if (zeroes % ZEROES_QUEUED === 0) await order;
         continue;
       }
+      const place = await placeFor(frame);
+      if (place !== null) {
+        track(readInto(place, frame));
+        continue;
+      }
       const { bytes: payload, release } = await pool.acquire(frame.length, signal);
-      const reading = reader.read(frame.start, payload, { signal });
+      const reading = reader.read(frame.start, payload, { signal, inPlace: true });
       // The next frame may be handed over as soon as this one was: writer.data keeps the order of its calls.
       const handOver = order.then(async () => {
         await reading;

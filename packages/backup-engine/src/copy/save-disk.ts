@@ -34,6 +34,8 @@ interface SaveOptions {
   readonly before?: BlockReader;
 }
 
+const LZ4_SEGMENTS = 4;
+
 /** Saves one disk, as {@link copyOut} does; a failure names the disk. */
 export async function saveDisk(
   transaction: SetTransaction,
@@ -100,7 +102,7 @@ async function copyOut(
     const written =
       disk.output === 'raw'
         ? await writeRaw(out, virtualSize, copy)
-        : await writeStream(out, header(disk, dataBytes, options), options.compress, copy);
+        : await writeStream(out, header(disk, dataBytes, options), options, copy);
     await sync.finish();
     await out.close();
     await client.close();
@@ -148,10 +150,13 @@ type Copy = (writer: FrameWriter) => Promise<void>;
 async function writeStream(
   out: HostFile,
   meta: StreamMeta,
-  level: number | undefined,
+  { compress: level, buffers }: SaveOptions,
   copy: Copy,
 ): Promise<WrittenData> {
-  const writer = new StreamWriter(out, meta, { compression: level === undefined ? undefined : 'lz4', level });
+  const compression = level === undefined ? undefined : 'lz4';
+  // Plain payloads are read into segments; what is compressed has buffers of its own, and needs few segments besides.
+  const segments = compression === undefined ? buffers : Math.min(buffers, LZ4_SEGMENTS);
+  const writer = new StreamWriter(out, meta, { compression, level, segments });
   await writer.start();
   await copy(writer);
   const { size, adler32, chunks } = await writer.finish();

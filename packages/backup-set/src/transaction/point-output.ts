@@ -41,7 +41,7 @@ export class FolderOutput implements PointOutput {
   }
 
   async create(name: string): Promise<HostFile> {
-    return await this.#host.files.open(this.#partial(name), 'create');
+    return await this.#host.files.open(this.#partial(name), 'create', { direct: true });
   }
 
   async writeSmall(name: string, data: Uint8Array): Promise<void> {
