@@ -14,6 +14,8 @@ export class ChunkCache {
   /** Least recently used first. */
   readonly #entries = new Map<number, Entry>();
   readonly #spare: SpareBuffers;
+  /** The chunk that was used last. */
+  #newest = -1;
 
   /** @param count chunks that are kept */
   constructor(count: number) {
@@ -54,13 +56,13 @@ export class ChunkCache {
   #entry(chunk: number, length: number, load: (bytes: Uint8Array) => Promise<void>): Entry {
     const known = this.#entries.get(chunk);
     if (known !== undefined) {
-      this.#entries.delete(chunk);
-      this.#entries.set(chunk, known);
+      this.#touch(chunk, known);
       return known;
     }
     const bytes = this.#spare.take(length);
     const entry: Entry = { bytes, loaded: load(bytes), users: 1, dropped: false };
     this.#entries.set(chunk, entry);
+    this.#newest = chunk;
     entry.loaded.then(
       () => this.#leave(entry),
       () => {
@@ -71,6 +73,14 @@ export class ChunkCache {
     );
     this.#dropOldest();
     return entry;
+  }
+
+  #touch(chunk: number, entry: Entry): void {
+    // A map that is rewritten at every read of a sequence leaves much behind, which V8 keeps until it clears everything.
+    if (chunk === this.#newest) return;
+    this.#entries.delete(chunk);
+    this.#entries.set(chunk, entry);
+    this.#newest = chunk;
   }
 
   #dropOldest(): void {
