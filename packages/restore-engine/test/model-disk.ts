@@ -9,8 +9,8 @@ interface Range {
 interface ModelOptions {
   /** Only where the data lies is not told: all is data. */
   readonly sparseUnknown?: boolean;
-  /** Reads that reach past this fail. */
-  readonly failsFrom?: number;
+  /** Reads of this byte fail. */
+  readonly failsAt?: number;
 }
 
 /** A disk in memory. */
@@ -19,11 +19,11 @@ export class ModelDisk implements DiskContent {
   readonly data: readonly Range[];
   readonly dataBytes: number;
   readonly sparseUnknown: boolean;
-  readonly #failsFrom: number;
+  readonly #failsAt: number;
   readsUnderWay = 0;
 
   /** @param data ranges in ascending order, none touching the next */
-  constructor(size: number, data: readonly Range[], { sparseUnknown = false, failsFrom = size }: ModelOptions = {}) {
+  constructor(size: number, data: readonly Range[], { sparseUnknown = false, failsAt = size }: ModelOptions = {}) {
     this.bytes = Buffer.alloc(size);
     this.data = data;
     for (const { start, length } of data)
@@ -31,7 +31,7 @@ export class ModelDisk implements DiskContent {
         this.bytes.fill(1 + ((at * 7) % 255), at, Math.min(at + 256, start + length));
     this.sparseUnknown = sparseUnknown;
     this.dataBytes = sparseUnknown ? size : data.reduce((sum, { length }) => sum + length, 0);
-    this.#failsFrom = failsFrom;
+    this.#failsAt = failsAt;
   }
 
   get size(): number {
@@ -52,12 +52,13 @@ export class ModelDisk implements DiskContent {
   async read(offset: number, buffer: Uint8Array, options: { signal?: AbortSignal } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     this.readsUnderWay++;
-    // Later ones may come first.
-    await new Promise((resolve) => setImmediate(resolve));
+    // The later in the disk, the longer.
+    for (let at = 0; at <= offset; at += 1 << 20) await new Promise((resolve) => setImmediate(resolve));
     this.readsUnderWay--;
     const end = offset + buffer.length;
     if (end > this.size) throw new RangeError(`a read of ${buffer.length} bytes at ${offset} of ${this.size}`);
-    if (end > this.#failsFrom) throw new Error(`${buffer.length} bytes at ${offset} cannot be read`);
+    if (offset <= this.#failsAt && this.#failsAt < end)
+      throw new Error(`${buffer.length} bytes at ${offset} cannot be read`);
     buffer.set(this.bytes.subarray(offset, end));
   }
 }

@@ -120,17 +120,28 @@ describe.skipIf(requires('qemu-img').skip)('a new image that is written without 
     expect((await readFile(image.path)).equals(before)).toBe(true);
   });
 
-  test('ends at once when it is told to, and when the disk cannot be read', async () => {
+  test.each(['qcow2', 'raw'] as const)('of format %s ends at once when it is told to', async (format) => {
     const disk = new ModelDisk(64 * MIB, [{ start: 0, length: 64 * MIB }]);
-    for (const format of ['qcow2', 'raw'] as const) {
-      const stop = new AbortController();
-      const onBytes = (): void => stop.abort(new Error('enough'));
-      await expect(write(imageOf(disk, format), disk, { onBytes, signal: stop.signal })).rejects.toThrow('enough');
-      for (const sparseUnknown of [false, true]) {
-        const spoilt = new ModelDisk(disk.size, disk.data, { sparseUnknown, failsFrom: 40 * MIB });
-        await expect(write(imageOf(disk, format), spoilt)).rejects.toThrow('cannot be read');
-        expect(spoilt.readsUnderWay).toBe(0);
-      }
+    const stop = new AbortController();
+    let done = 0;
+    const onBytes = (bytes: number): void => {
+      done += bytes;
+      stop.abort(new Error('enough'));
+    };
+    await expect(write(imageOf(disk, format), disk, { onBytes, signal: stop.signal })).rejects.toThrow('enough');
+    expect(done).toBeLessThan(32 * MIB);
+    expect(disk.readsUnderWay).toBe(0);
+  });
+
+  test.each([
+    ['at its start', 0],
+    ['in its middle', 5 * MIB],
+    ['at its end', 8 * MIB - 1],
+  ])('fails with its disk, when that cannot be read %s, and leaves no read under way', async (_, failsAt) => {
+    for (const sparseUnknown of [false, true]) {
+      const disk = new ModelDisk(8 * MIB, [{ start: 0, length: 8 * MIB }], { sparseUnknown, failsAt });
+      await expect(write(imageOf(disk, 'qcow2'), disk)).rejects.toThrow('cannot be read');
+      expect(disk.readsUnderWay).toBe(0);
     }
   });
 

@@ -7,7 +7,7 @@ const WINDOW = 2 << 20;
 /** One that holds so much is written rather than that a piece is cut: pieces often are what is decompressed as a whole. */
 const FULL_ENOUGH = 1 << 20;
 /** Windows at once, one being gathered and the others under way: bounds the memory. */
-const WINDOWS = 6;
+const WINDOWS = 4;
 /** Reads and writes of one window that are under way at once. */
 const AT_ONCE = 16;
 /** What is written past the page cache starts and ends at multiples of this. */
@@ -94,7 +94,8 @@ export class FileWindows implements AsyncDisposable {
   /** Resolves when all is written; not synced. */
   async finish(): Promise<void> {
     this.#send();
-    for (const window of this.#underWay.splice(0)) await window;
+    // One by one: what is not waited for here, after a failure, is when this is disposed of.
+    while (this.#underWay.length > 0) await this.#underWay.shift();
     this.#options.signal?.throwIfAborted();
     if (this.#credit > 0) this.#options.onBytes?.(this.#credit);
     this.#credit = 0;

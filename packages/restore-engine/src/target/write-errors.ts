@@ -16,7 +16,7 @@ export async function writing<T>(path: string, work: () => Promise<T>): Promise<
     return await work();
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    if (error.code === 'NO_SPACE') throw noSpace(path, error);
+    if (error.code === 'NO_SPACE' || error.code === 'QUOTA') throw noSpace(path, error);
     throw new RestoreError('WRITE_FAILED', `${path} could not be written: ${error.message}`, { cause: error });
   }
 }
