@@ -130,7 +130,7 @@ export default class Restore extends BaseCommand<typeof Restore> {
     }),
     socketfile: Flags.string({
       char: 'f',
-      description: "the socket of the image's server; in a private folder by default",
+      description: "the socket of the image's server, where one is needed; in a private folder by default",
       helpValue: 'PATH',
       helpGroup: 'TARGET',
     }),

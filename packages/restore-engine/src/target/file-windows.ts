@@ -149,7 +149,7 @@ export class FileWindows implements AsyncDisposable {
       await writing(this.#file.path, () => this.#file.writeAt(run.offset, bytes));
       onWritten?.(bytes.length);
     });
-    onBytes?.(credit);
+    if (credit > 0) onBytes?.(credit);
     return buffer;
   }
 
