@@ -10,8 +10,11 @@ import { openStream } from './open.ts';
 import { cutOff, type ScannedStream } from './scan.ts';
 import { SpareBuffers } from './spare-buffers.ts';
 
-/** Buffers for compressed pieces that are kept: as many as are decompressed at a time. */
-const STORED_BUFFERS = 2;
+/**
+ * Buffers for compressed pieces, of all files together: as many as a restore reads at a time. The established tool's
+ * pieces may have 32 MiB, and a little more when they do not compress; two of these are kept.
+ */
+const storedBuffers = new SpareBuffers(8, 72 << 20);
 
 export interface OpenOptions {
   readonly signal?: AbortSignal;
@@ -51,7 +54,6 @@ export class StreamFile {
   readonly #source: RandomAccessSource;
   readonly #codec: Codec | undefined;
   readonly #cuts: CutFrames;
-  readonly #storedBuffers = new SpareBuffers(STORED_BUFFERS);
   readonly #layouts = new Map<number, Promise<CutLayout>>();
   readonly #name: string | undefined;
   /** Whether every byte that the source gives was verified. */
@@ -202,7 +204,7 @@ export class StreamFile {
   }
 
   async #decompress(place: PiecePlace, target: Uint8Array): Promise<void> {
-    const stored = this.#storedBuffers.take(place.stored);
+    const stored = storedBuffers.take(place.stored);
     await this.#readSource(place.fileOffset, stored);
     try {
       await this.#codec?.open(stored, target, place.fileOffset, this.#verified);
@@ -210,7 +212,7 @@ export class StreamFile {
       throw withFileName(error, this.#name);
     }
     // Not after a failure: then something may still read from it.
-    this.#storedBuffers.give(stored);
+    storedBuffers.give(stored);
   }
 
   /** The layout of a cut frame, read once. */
