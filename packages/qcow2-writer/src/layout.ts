@@ -68,8 +68,10 @@ export class Qcow2Layout {
     if (length === 0) return;
     this.#placed = start + length;
     const end = Math.ceil((start + length) / clusterBytes);
+    let cluster = Math.max(this.#next, Math.floor(start / clusterBytes));
+    this.#requireRoom(end - cluster);
     this.#allocateUnits(start, length);
-    for (let cluster = Math.max(this.#next, Math.floor(start / clusterBytes)); cluster < end; ) {
+    while (cluster < end) {
       const table = Math.floor(cluster / this.#perTable);
       if (table !== this.#table) yield* this.#endTable();
       this.#table = table;
@@ -131,11 +133,16 @@ export class Qcow2Layout {
 
   /** Takes the next clusters of the file. @returns where they are, in bytes */
   #take(count: number): number {
-    const { clusterBytes, refcountBits } = this.header;
+    this.#requireRoom(count);
     const first = this.#used;
     this.#used += count;
+    return first * this.header.clusterBytes;
+  }
+
+  #requireRoom(count: number): void {
+    const { clusterBytes, refcountBits } = this.header;
     const most = mostClusters(clusterBytes, refcountBits);
-    if (this.#used <= most) return first * clusterBytes;
+    if (this.#used + count <= most) return;
     const text = `a qcow2 image with clusters of ${clusterBytes} bytes and refcounts of ${refcountBits} bits holds at most ${most} clusters; make them larger`;
     throw new Qcow2Error('TOO_LARGE', text);
   }
