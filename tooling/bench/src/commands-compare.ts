@@ -47,6 +47,8 @@ export async function compared({ what, ours, others }: Comparison, rounds: numbe
 
 async function once({ program, args, env, folder, before, after }: Side): Promise<Run> {
   await before?.();
+  // None is to pay for what another has left to be written or discarded.
+  await timed('sync', []);
   try {
     if (folder === undefined) return { ...(await timed(program, args, env)), size: 0 };
     await rm(folder, { recursive: true, force: true });
