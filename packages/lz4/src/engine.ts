@@ -10,7 +10,7 @@ export interface Lz4Engine {
   readonly maximumLevel: number;
 
   /**
-   * Compresses `source` to one LZ4 frame at the start of `target`: linked blocks of 64 KiB, block and content checksums.
+   * Compresses `source` to one LZ4 frame at the start of `target`: linked blocks of 64 KiB, each with its checksum.
    * Neither buffer may change, nor be read or used again, before the promise settles.
    *
    * @param target at least `compressBound(source.length)` bytes
