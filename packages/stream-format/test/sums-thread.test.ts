@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { FileSums } from '../src/checks/file-sums.ts';
 import { ChunkHasher } from '../src/index.ts';
+import { segmentMemory } from '../src/write/segment-memory.ts';
 import { adler32OfZlib } from './zlib-adler32.ts';
 
 const SEGMENT = 1 << 20;
@@ -41,6 +42,22 @@ test.each([
     size: length,
     crcs: Array.from({ length: wanted.count }, (_unused, i) => wanted.crc(i)),
   });
+});
+
+test('sums made where the bytes are, without a copy, are those of the file', async () => {
+  const { segments, kernel } = segmentMemory(3, false);
+  expect(kernel).toBeTypeOf('function');
+  const bytes = randomBytes(2 * SEGMENT + 12_345);
+  const sums = new FileSums();
+  for (let at = 0; at < bytes.length; at += SEGMENT) {
+    const part = bytes.subarray(at, at + SEGMENT);
+    const segment = segments.pop()?.subarray(0, part.length) ?? new Uint8Array(0);
+    segment.set(part);
+    await sums.update(segment, kernel);
+  }
+  const { adler32, chunks } = await sums.finish(new Uint8Array(0));
+  expect(adler32).toBe(adler32OfZlib(bytes));
+  expect(chunks.fileSize).toBe(bytes.length);
 });
 
 test('files that are written at the same time do not mix', async () => {

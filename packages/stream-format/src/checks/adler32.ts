@@ -6,7 +6,7 @@ const ROUND = 4096;
 /** Shorter inputs do not pay for the copy into the kernel's memory. */
 const KERNEL_MINIMUM = 128;
 
-let kernel: Adler32Kernel | undefined | null = null;
+let loaded: ReturnType<typeof loadAdler32Kernel> | null = null;
 
 /** Adler-32 as zlib and RFC 1950 define it, of bytes that come piece by piece. */
 export class Adler32 {
@@ -14,20 +14,30 @@ export class Adler32 {
   #b = 0;
 
   update(bytes: Uint8Array): void {
-    if (kernel === null) kernel = loadAdler32Kernel();
+    if (loaded === null) loaded = loadAdler32Kernel();
     let position = 0;
-    if (kernel !== undefined && bytes.length >= KERNEL_MINIMUM) {
+    if (loaded !== undefined && bytes.length >= KERNEL_MINIMUM) {
       const end = bytes.length - (bytes.length % 32);
       while (position < end) {
         const length = Math.min(end - position, KERNEL_BYTES);
-        kernel.memory.set(bytes.subarray(position, position + length));
-        const packed = kernel.update(length, this.#a, this.#b);
-        this.#a = packed & 0xffff;
-        this.#b = packed >>> 16;
+        loaded.memory.set(bytes.subarray(position, position + length));
+        this.#unpack(loaded.kernel(length, this.#a, this.#b, 0));
         position += length;
       }
     }
     if (position < bytes.length) this.#updatePlain(bytes, position);
+  }
+
+  /** As `update`, of bytes in the kernel's memory: they need not be copied there. */
+  updateInPlace(bytes: Uint8Array, kernel: Adler32Kernel): void {
+    const whole = bytes.length - (bytes.length % 32);
+    if (whole > 0) this.#unpack(kernel(bytes.byteOffset + whole, this.#a, this.#b, bytes.byteOffset));
+    if (whole < bytes.length) this.#updatePlain(bytes, whole);
+  }
+
+  #unpack(packed: number): void {
+    this.#a = packed & 0xffff;
+    this.#b = packed >>> 16;
   }
 
   /** As `update` with bytes of which only the checksum and the length are known. */

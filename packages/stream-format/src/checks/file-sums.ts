@@ -1,4 +1,5 @@
 import { Adler32 } from './adler32.ts';
+import type { Adler32Kernel } from './adler32-kernel.ts';
 import { type ChunkChecksums, ChunkHasher, DEFAULT_CHUNK_BYTES } from './chunk-checksums.ts';
 import type { SegmentSums } from './segment-sums.ts';
 import { sumsThread } from './sums-thread.ts';
@@ -16,15 +17,20 @@ export class FileSums {
     this.#hasher = new ChunkHasher(chunkSize);
   }
 
-  /** Takes the next bytes, which must not change before the promise resolves. It never rejects. */
-  update(bytes: Uint8Array): Promise<void> {
+  /**
+   * Takes the next bytes, which must not change before the promise resolves. It never rejects.
+   *
+   * @param kernel one over their memory
+   */
+  update(bytes: Uint8Array, kernel?: Adler32Kernel): Promise<void> {
     const sums = this.#beside(bytes);
     const before = this.#last;
     this.#last = (async () => {
       const made = await sums;
       await before;
       if (made === undefined) {
-        this.#adler32.update(bytes);
+        if (kernel === undefined) this.#adler32.update(bytes);
+        else this.#adler32.updateInPlace(bytes, kernel);
         this.#hasher.update(bytes);
       } else {
         this.#adler32.append(made.adler32, bytes.length);

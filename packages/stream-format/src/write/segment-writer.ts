@@ -1,7 +1,7 @@
 import type { ChunkChecksums } from '../checks/chunk-checksums.ts';
 import { FileSums } from '../checks/file-sums.ts';
 import type { Sink } from '../source.ts';
-import { SEGMENT_BYTES, segmentMemory } from './segment-memory.ts';
+import { plainMemory, SEGMENT_BYTES, type SegmentMemory, segmentMemory } from './segment-memory.ts';
 
 /** A smaller file is not worth memory of its own kind, nor a thread. */
 const SMALL_BYTES = 8 << 20;
@@ -47,7 +47,7 @@ export class SegmentWriter {
   readonly #underWay = new Set<Promise<void>>();
   /** Those that are not with the sink yet, in the order of the file; the last one is open while it has space. */
   readonly #segments: Segment[] = [];
-  #free: Uint8Array[] | undefined;
+  #memory: SegmentMemory | undefined;
   #onFree: (() => void) | undefined;
   #size = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -134,9 +134,10 @@ export class SegmentWriter {
   }
 
   async #next(): Promise<Segment> {
-    this.#free ??= this.#allocate();
-    let memory = this.#free.pop();
-    for (; memory === undefined; memory = this.#free.pop()) {
+    this.#memory ??= this.#allocate();
+    const free = this.#memory.segments;
+    let memory = free.pop();
+    for (; memory === undefined; memory = free.pop()) {
       this.#throwFailure();
       await new Promise<void>((resolve) => {
         this.#onFree = resolve;
@@ -147,10 +148,9 @@ export class SegmentWriter {
     return segment;
   }
 
-  #allocate(): Uint8Array[] {
+  #allocate(): SegmentMemory {
     const { expected, segments, inRooms } = this.#options;
-    if (expected < SMALL_BYTES) return Array.from({ length: FEWEST }, () => new Uint8Array(SEGMENT_BYTES));
-    return segmentMemory(Math.max(FEWEST, segments), inRooms);
+    return expected < SMALL_BYTES ? plainMemory(FEWEST) : segmentMemory(Math.max(FEWEST, segments), inRooms);
   }
 
   /** @param least bytes that a segment must have */
@@ -166,10 +166,10 @@ export class SegmentWriter {
   #send({ memory, used }: Segment): void {
     const bytes = memory.subarray(0, used);
     const written = this.#sink.write([bytes]);
-    const done = Promise.allSettled([written, this.#sums.update(bytes)]).then(([result]) => {
+    const done = Promise.allSettled([written, this.#sums.update(bytes, this.#memory?.kernel)]).then(([result]) => {
       if (result.status === 'rejected') this.#failure ??= { error: result.reason };
       this.#underWay.delete(done);
-      this.#free?.push(memory);
+      this.#memory?.segments.push(memory);
       this.#onFree?.();
     });
     this.#underWay.add(done);
