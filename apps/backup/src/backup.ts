@@ -9,7 +9,7 @@ import {
   startBackupJob,
 } from '@virtnbd/backup-engine';
 import { formatBytes, hypervisorOptions, openSyslog, readPassword, type Session } from '@virtnbd/cli-kit';
-import { LocalHost, openStandardOutput } from '@virtnbd/host';
+import { LocalHost, openStandardOutput, yieldPoolThreads } from '@virtnbd/host';
 import { Hypervisor } from '@virtnbd/hypervisor';
 import { JsonLines } from './json-lines.ts';
 import type { Mode } from './operation-flags.ts';
@@ -34,6 +34,7 @@ export async function backup(
   try {
     const { signal } = session;
     const host = new LocalHost();
+    if (compress !== undefined) await yieldPoolThreads();
     const password = await readPassword(flags, { files: host.files, log, signal });
     await using hypervisor = await Hypervisor.open({ ...hypervisorOptions(flags, password), signal });
     for (const warning of hypervisor.warnings) log.warn(warning);

@@ -25,6 +25,7 @@ export type {
 export { linesOf } from './lines.ts';
 export { LocalHost } from './local-host.ts';
 export { type Attributes, LocalTree } from './local-tree.ts';
+export { yieldPoolThreads } from './pool-priority.ts';
 export { makeRunFolder } from './run-folder.ts';
 export { SshHost } from './ssh/ssh-host.ts';
 export type { SshTarget } from './ssh/ssh-target.ts';
