@@ -43,6 +43,8 @@ export class Pipeline {
   readonly #receiver: ReplyReceiver;
   readonly #idle: IdleWatch;
   #bytesInFlight = 0;
+  /** As many requests as may be were in flight: the next ones wait until half of them are answered. */
+  #held = false;
   /** Requests in flight whose payload the socket may put into place itself. */
   #inPlace = 0;
   #cookie = 0;
@@ -196,9 +198,15 @@ export class Pipeline {
 
   #dispatch(): void {
     if (this.#failure !== undefined) return;
+    // One write for many requests, and one time that the server wakes, rather than one for each reply.
+    if (this.#held && this.#inFlight.size > this.#limits.maxRequests / 2) return;
+    this.#held = false;
     for (const operation of this.#waiting) {
       while (operation.unsent) {
-        if (!this.#hasRoom(operation)) return;
+        if (!this.#hasRoom(operation)) {
+          this.#held = this.#inFlight.size >= this.#limits.maxRequests;
+          return;
+        }
         this.#send(operation);
       }
       this.#waiting.delete(operation);

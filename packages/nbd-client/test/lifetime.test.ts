@@ -126,6 +126,23 @@ describe('the pipe', () => {
     expect(Math.max(...server.requests.map(({ length }) => length))).toBe(512 * 1024);
   });
 
+  test('that was full is filled again once half of its requests are answered, in one go', async () => {
+    const { server, held, holds, answerAll } = await holdingServer();
+    await using _server = server;
+    await using client = await NbdClient.connect({ path: server.path }, { maxRequestsInFlight: 8 });
+    const reads = Array.from({ length: 20 }, (_, i) => client.read(i * 512, new Uint8Array(512)));
+    await holds(8);
+    for (const send of held.splice(0, 3)) send();
+    await Promise.all(reads.slice(0, 3));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(server.requests).toHaveLength(8);
+    held.shift()?.();
+    await waitFor(() => server.requests.length === 12, { what: 'four more', intervalMs: 5 });
+    const timer = setInterval(answerAll, 5);
+    await Promise.all(reads);
+    clearInterval(timer);
+  });
+
   test('takes answers in any order', async () => {
     const { server, held, holds } = await holdingServer();
     await using _server = server;

@@ -7,6 +7,8 @@ import { FRAME_SIZE, type Frame, frames } from './frames.ts';
 const BUFFERS = 48;
 const MOST_BUFFERS = 12;
 const LEAST_BUFFERS = 3;
+/** Smaller payloads are copied sooner than put into place one by one, in bytes. */
+const LEAST_PLACED = 32 << 10;
 /** Zero frames that may wait for their turn. */
 const ZEROES_QUEUED = 1024;
 
@@ -68,7 +70,7 @@ export async function copyDisk(
   };
 
   const placeFor = async ({ start, length }: Frame): Promise<PayloadPlace | null> => {
-    if (reader.readInto === undefined || writer.place === undefined) return null;
+    if (length < LEAST_PLACED || reader.readInto === undefined || writer.place === undefined) return null;
     await order;
     return await writer.place(start, length);
   };
