@@ -36,6 +36,7 @@ export const counterparts = [
   { program: 'mkfs.btrfs', debian: 'btrfs-progs' },
   { program: 'mkfs.vfat', debian: 'dosfstools' },
   { program: 'pgrep', debian: 'procps' },
+  { program: 'fincore', debian: 'util-linux-extra' },
   { program: 'unzip', debian: 'unzip' },
   { program: 'swtpm', debian: 'swtpm' },
   { program: 'swtpm_setup', debian: 'swtpm-tools' },

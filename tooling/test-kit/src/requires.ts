@@ -43,6 +43,7 @@ const COUNTERPARTS = {
   'mkfs.btrfs': programs('btrfs-progs', 'mkfs.btrfs'),
   'mkfs.vfat': programs('dosfstools', 'mkfs.vfat'),
   mkswap: programs('util-linux', 'mkswap'),
+  fincore: programs('util-linux-extra', 'fincore'),
   sfdisk: programs('fdisk', 'sfdisk'),
   debugfs: programs('e2fsprogs', 'debugfs'),
   certtool: programs('gnutls-bin', 'certtool'),
