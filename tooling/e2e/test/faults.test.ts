@@ -181,9 +181,10 @@ test('a VM that dies in mid-copy ends the run with 1; the next full works', asyn
 
 test('of two runs at once on one VM, one waits for nobody: it is refused and harms nothing', async () => {
   await using scenario = await Scenario.start([{ target: 'vda', size: '1G' }]);
-  await scenario.vm.write('vda', 0, 512 * MIB, 0x11);
+  await scenario.vm.write('vda', 0, 64 * MIB, 0x11);
   await scenario.keepReference('virtnbdbackup.0');
-  const first = start('virtnbdbackup', scenario.backupArgs('full'), scenario.env);
+  // Slow enough to outlast the other two.
+  const first = start('virtnbdbackup', scenario.backupArgs('full', '--bwlimit', '8M'), scenario.env);
   await waitFor(() => scenario.vm.jobActive(), { what: 'The job' });
   const second = await run('virtnbdbackup', scenario.backupArgs('full'), scenario.env);
   const elsewhere = ['-d', scenario.vm.name, '-l', 'copy', '-o', join(scenario.work.path, 'other'), '-n'];

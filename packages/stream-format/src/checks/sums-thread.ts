@@ -6,12 +6,20 @@ import type { SumsReply, SumsRequest } from './sums-worker.ts';
 // Run from the sources (tests), the thread is sums-worker.ts; built, it is sums-worker.js beside this code.
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './sums-worker.ts' : './sums-worker.js', import.meta.url);
 
-let shared: SumsThread | undefined;
+let shared: SumsThread | null | undefined;
 
-/** The process's thread for checksums, started by the first call; undefined where there is no second processor for it. */
-export function sumsThread(): SumsThread | undefined {
-  if (shared === undefined && availableParallelism() > 1) shared = new SumsThread();
+/** The process's thread for checksums, started by the first call; null where there is no second processor for it, or no thread. */
+export function sumsThread(): SumsThread | null {
+  if (shared === undefined) shared = availableParallelism() > 1 ? start() : null;
   return shared;
+}
+
+function start(): SumsThread | null {
+  try {
+    return new SumsThread();
+  } catch {
+    return null; // a limit of threads or memory
+  }
 }
 
 interface Asked {
