@@ -18,9 +18,5 @@ export { type GuestRange, type OpenOptions, type Piece, StreamFile } from './rea
 export { type ReadStreamOptions, readStream, type StreamPart } from './read/stream-reader.ts';
 export { type Salvage, type SalvageOptions, type SalvageProof, salvage } from './salvage/salvage.ts';
 export { bytesSource, type RandomAccessSource, type Sink } from './source.ts';
-export {
-  type PayloadPlace,
-  type StreamSummary,
-  StreamWriter,
-  type StreamWriterOptions,
-} from './write/stream-writer.ts';
+export type { PayloadPlace } from './write/segment-writer.ts';
+export { type StreamSummary, StreamWriter, type StreamWriterOptions } from './write/stream-writer.ts';

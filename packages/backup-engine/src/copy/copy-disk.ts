@@ -69,15 +69,18 @@ export async function copyDisk(
     pending.add(settled);
   };
 
-  const placeFor = async ({ start, length }: Frame): Promise<PayloadPlace | null> => {
-    if (length < LEAST_PLACED || reader.readInto === undefined || writer.place === undefined) return null;
+  /** Has a frame read to where it belongs in the file; false where that cannot be. */
+  const toItsPlace = async ({ start, length }: Frame): Promise<boolean> => {
+    if (length < LEAST_PLACED || reader.readInto === undefined || writer.place === undefined) return false;
     await order;
-    return await writer.place(start, length);
-  };
-  const readInto = async ({ buffers, filled }: PayloadPlace, { start, length }: Frame): Promise<void> => {
-    await reader.readInto?.(start, buffers, { signal, inPlace: true });
-    filled();
-    options.onBytes?.(length);
+    const place = await writer.place(start, length);
+    if (place === null) return false;
+    const reading = reader.readInto(start, place.buffers, { signal, inPlace: true }).then(() => {
+      place.filled();
+      options.onBytes?.(length);
+    });
+    track(reading);
+    return true;
   };
 
   signal.addEventListener('abort', () => writer.abandon?.(signal.reason), { once: true });
@@ -91,11 +94,7 @@ export async function copyDisk(
         if (zeroes % ZEROES_QUEUED === 0) await order;
         continue;
       }
-      const place = await placeFor(frame);
-      if (place !== null) {
-        track(readInto(place, frame));
-        continue;
-      }
+      if (await toItsPlace(frame)) continue;
       const { bytes: payload, release } = await pool.acquire(frame.length, signal);
       const reading = reader.read(frame.start, payload, { signal, inPlace: true });
       // The next frame may be handed over as soon as this one was: writer.data keeps the order of its calls.

@@ -19,11 +19,11 @@ export interface SegmentWriterOptions {
   readonly inRooms: boolean;
 }
 
-/** Bytes of the file that the caller fills. */
-export interface Room {
-  /** One after the other; a room may lie across two segments. */
+/** Where a payload goes. */
+export interface PayloadPlace {
+  /** One after the other. */
   readonly buffers: readonly Uint8Array[];
-  /** Call once. */
+  /** Call once, when the payload is there. */
   filled(): void;
 }
 
@@ -58,6 +58,11 @@ export class SegmentWriter {
     this.#sums = new FileSums(options.chunkSize);
   }
 
+  /** Whether there are rooms that the caller has not filled. */
+  get hasUnfilled(): boolean {
+    return this.#segments.some(({ unfilled }) => unfilled > 0);
+  }
+
   /** Bytes added, and rooms. */
   get size(): number {
     return this.#size;
@@ -90,7 +95,7 @@ export class SegmentWriter {
    * @param length at most a segment's
    * @throws what the sink rejected with
    */
-  async room(length: number): Promise<Room> {
+  async room(length: number): Promise<PayloadPlace> {
     const [buffers, segments]: [Uint8Array[], Segment[]] = [[], []];
     for (let done = 0; done < length; ) {
       const segment = this.#open() ?? (await this.#next());

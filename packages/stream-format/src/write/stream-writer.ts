@@ -10,7 +10,7 @@ import type { Sink } from '../source.ts';
 import { createEncoder, type Encoder } from './encoder.ts';
 import { FrameQueue } from './frame-queue.ts';
 import { SEGMENT_BYTES } from './segment-memory.ts';
-import { SegmentWriter } from './segment-writer.ts';
+import { type PayloadPlace, SegmentWriter } from './segment-writer.ts';
 
 const SEGMENTS = 6;
 
@@ -26,14 +26,6 @@ export interface StreamWriterOptions {
   readonly chunkSize?: number;
   /** Pieces of 1 MiB that are filled, written and summed up at the same time: 3 or more, 6 by default. */
   readonly segments?: number;
-}
-
-/** Where a payload goes. */
-export interface PayloadPlace {
-  /** One after the other. */
-  readonly buffers: readonly Uint8Array[];
-  /** Call once, when the payload is there. */
-  filled(): void;
 }
 
 export interface StreamSummary {
@@ -74,8 +66,6 @@ export class StreamWriter {
   #zeroFrames = 0;
   #storedSize = 0;
   #firstFrame = 0;
-  /** Places that the caller has not filled. */
-  #unfilled = 0;
 
   /**
    * @param meta `compressed`, `compressionMethod` and `streamVersion` are written as the options say; a number in
@@ -155,16 +145,9 @@ export class StreamWriter {
     return await this.#queue.turn(async () => {
       this.#countData(start, length, length);
       await this.#file.add([encodeFrameHeader('data', start, length)]);
-      const { buffers, filled } = await this.#file.room(length);
+      const place = await this.#file.room(length);
       await this.#file.add([PAYLOAD_END]);
-      this.#unfilled++;
-      return {
-        buffers,
-        filled: () => {
-          this.#unfilled--;
-          filled();
-        },
-      };
+      return place;
     });
   }
 
@@ -207,7 +190,7 @@ export class StreamWriter {
   }
 
   async #finishFile(): Promise<Pick<StreamSummary, 'adler32' | 'chunks'>> {
-    if (this.#unfilled > 0) throw usage(`${this.#unfilled} places were not filled`);
+    if (this.#file.hasUnfilled) throw usage('not all places were filled');
     await this.#file.add([encodeFrameHeader('stop', 0, 0)]);
     if (this.#encoder !== undefined) {
       const json = encodeTrailer(this.#storedSizes);
