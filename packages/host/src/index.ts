@@ -1,4 +1,4 @@
-export { alignedBuffer } from './aligned-buffer.ts';
+export { alignedBuffer, PAGE_BYTES } from './aligned-buffer.ts';
 export { isTemporaryName } from './atomic-write.ts';
 export { type Companion, startCompanion } from './companion.ts';
 export { EarlySync } from './early-sync.ts';

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { allEnded } from './all-ended.ts';
 import { DirectWriter } from './direct-writer.ts';
 import { fileError, HostError, naming, printable } from './errors.ts';
 import { requireAnywhere, requireOffset, requireWritable, shortRead } from './file-errors.ts';
@@ -139,7 +140,8 @@ export class LocalFile implements HostFile {
     // Where none is under way the system is asked at once: it writes while the caller goes on with other work.
     if (this.#idle) return this.#append(chunks, position);
     // Of direct ones the disk has the next before this is done: it need not wait for this process.
-    if (this.#goesDirect(chunks, position)) return both(this.#lastAppend, this.#append(chunks, position));
+    if (this.#goesDirect(chunks, position))
+      return allEnded([this.#lastAppend, this.#append(chunks, position)]).then(() => undefined);
     return this.#lastAppend.then(() => this.#append(chunks, position));
   }
 
@@ -168,12 +170,6 @@ export class LocalFile implements HostFile {
     const { bytesWritten } = await this.#handle.writev(chunks, position ?? undefined);
     return bytesWritten;
   }
-}
-
-/** Resolves when both have ended, and rejects with the first failure. */
-async function both(first: Promise<void>, second: Promise<void>): Promise<void> {
-  const failed = (await Promise.allSettled([first, second])).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
 }
 
 // The size of a block device in units of 512 bytes stands in sysfs; stat says 0, and node has no lseek.

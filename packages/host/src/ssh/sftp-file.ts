@@ -1,3 +1,4 @@
+import { allEnded } from '../all-ended.ts';
 import { HostError, printable } from '../errors.ts';
 import { requireAnywhere, requireOffset, requireWritable, shortRead } from '../file-errors.ts';
 import type { HostFile, OpenMode } from '../host.ts';
@@ -58,7 +59,7 @@ export class SftpFile implements HostFile {
       const parts: Promise<number>[] = [];
       for (let at = 0; at < buffer.length; at += PART)
         parts.push(this.#readPart(offset + at, buffer.subarray(at, at + PART)));
-      const missing = (await all(parts)).reduce((sum, left) => sum + left, 0);
+      const missing = (await allEnded(parts)).reduce((sum, left) => sum + left, 0);
       if (missing === 0) return;
       throw shortRead(this.path, offset, buffer.length, buffer.length - missing);
     });
@@ -155,7 +156,7 @@ export class SftpFile implements HostFile {
             .bytes(data.subarray(at, at + PART));
           parts.push(this.#sftp.request(SftpType.WRITE, request));
         }
-        await all(parts);
+        await allEnded(parts);
       },
       find,
     );
@@ -192,12 +193,4 @@ export async function syncHandle(sftp: SftpClient, handle: Buffer, path: string)
       path,
     });
   await sftp.request(SftpType.EXTENDED, new SftpWriter().bytes('fsync@openssh.com').bytes(handle));
-}
-
-/** Waits for all, also when one fails: none is under way any more when it rejects. */
-async function all<T>(parts: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(parts);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }

@@ -1,4 +1,5 @@
 import { type NbdClient, STATE_ZERO } from '@virtnbd/nbd-client';
+import { allEnded } from '../all-ended.ts';
 import type { ContentExtent, DiskContent } from '../source/content.ts';
 
 /** Bytes read of each side at a time. */
@@ -68,9 +69,7 @@ async function comparePiece(
     wantedZero ? wanted.fill(0) : content.read(start, wanted, stop),
     foundZero ? found.fill(0) : client.read(start, found, stop),
   ];
-  // Both settle before a buffer is used again.
-  const failed = (await Promise.allSettled(reads)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+  await allEnded(reads);
   for (const [from, end] of differingParts(wanted, found)) {
     const bytes = wantedZero ? null : wanted.subarray(from, end);
     await onDifference({ start: start + from, length: end - from, bytes });

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@virtnbd/host';
 import type { ImagePiece } from '@virtnbd/qcow2-writer';
 
 /** What lies where in the file of a new image. Pieces of it come in the order of the file. */
@@ -14,12 +15,9 @@ export interface FileLayout {
   readonly head: Uint8Array;
 }
 
-/** A page: less is not written past the page cache, nor left out of a file. */
-const PAGE = 4096;
-
-/** A raw image: everything lies where it lies on the disk. */
+/** A raw image: everything lies where it lies on the disk. Less than a page is not written past the page cache, nor left out. */
 export class RawLayout implements FileLayout {
-  readonly unit = PAGE;
+  readonly unit = PAGE_BYTES;
   readonly fileBytes: number;
   readonly head = new Uint8Array(0);
   /** Up to here pages have been given out. */
@@ -32,8 +30,8 @@ export class RawLayout implements FileLayout {
   *place(start: number, length: number): Generator<ImagePiece> {
     if (start + length > this.fileBytes)
       throw new RangeError(`${length} bytes at ${start} do not lie in ${this.fileBytes}`);
-    const from = Math.max(this.#end, start - (start % PAGE));
-    const end = Math.ceil((start + length) / PAGE) * PAGE;
+    const from = Math.max(this.#end, start - (start % PAGE_BYTES));
+    const end = Math.ceil((start + length) / PAGE_BYTES) * PAGE_BYTES;
     if (end <= from) return;
     this.#end = end;
     yield { kind: 'guest', offset: from, start: from, length: end - from };

@@ -1,4 +1,5 @@
-import { alignedBuffer, type HostFile } from '@virtnbd/host';
+import { alignedBuffer, type HostFile, PAGE_BYTES } from '@virtnbd/host';
+import { allEnded } from '../all-ended.ts';
 import type { DiskContent } from '../source/content.ts';
 import { writing } from './write-errors.ts';
 
@@ -10,8 +11,6 @@ const FULL_ENOUGH = 1 << 20;
 const WINDOWS = 4;
 /** Reads and writes of one window that are under way at once. */
 const AT_ONCE = 16;
-/** What is written past the page cache starts and ends at multiples of this. */
-const PAGE = 4096;
 
 export interface WindowOptions {
   readonly signal?: AbortSignal | undefined;
@@ -110,7 +109,7 @@ export class FileWindows implements AsyncDisposable {
   async #take(offset: number, length: number): Promise<{ window: Window; at: number; room: number }> {
     const before = this.#window;
     const crowded = before !== undefined && WINDOW - before.used < length && before.used >= FULL_ENOUGH;
-    if (before?.used === WINDOW || (crowded && before.used % PAGE === 0)) this.#send();
+    if (before?.used === WINDOW || (crowded && before.used % PAGE_BYTES === 0)) this.#send();
     const window = this.#window ?? (await this.#begin());
     this.#window = window;
     const run = runAt(window, offset);
@@ -141,7 +140,7 @@ export class FileWindows implements AsyncDisposable {
   async #write({ buffer, used, runs, gaps }: Window, credit: number): Promise<Buffer> {
     const { signal, onBytes, onWritten } = this.#options;
     await inGroups(gaps, (gap) => this.#fill(gap, buffer));
-    const end = Math.ceil(used / PAGE) * PAGE;
+    const end = Math.ceil(used / PAGE_BYTES) * PAGE_BYTES;
     buffer.fill(0, used, end);
     await inGroups(runs, async (run) => {
       signal?.throwIfAborted();
@@ -166,8 +165,8 @@ function runAt(window: Window, offset: number): Run {
   const last = window.runs.at(-1);
   if (last !== undefined && last.offset + last.end - last.at === offset) return last;
   // The window's end may be within a page only at the end of the file.
-  if (window.used % PAGE !== 0) throw new RangeError(`nothing was to come at ${offset} of the file`);
-  const before = offset % PAGE;
+  if (window.used % PAGE_BYTES !== 0) throw new RangeError(`nothing was to come at ${offset} of the file`);
+  const before = offset % PAGE_BYTES;
   window.buffer.fill(0, window.used, window.used + before);
   const run = { offset: offset - before, at: window.used, end: window.used + before };
   window.used = run.end;
@@ -178,8 +177,6 @@ function runAt(window: Window, offset: number): Run {
 /** Does something with all of them, some at a time. Nothing is under way when it settles. */
 async function inGroups<T>(all: readonly T[], work: (each: T) => Promise<void>): Promise<void> {
   for (let first = 0; first < all.length; first += AT_ONCE) {
-    const results = await Promise.allSettled(all.slice(first, first + AT_ONCE).map(work));
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed) throw failed.reason;
+    await allEnded(all.slice(first, first + AT_ONCE).map(work));
   }
 }

@@ -1,4 +1,5 @@
 import type { NbdClient } from '@virtnbd/nbd-client';
+import { allEnded } from '../all-ended.ts';
 import type { ContentExtent, DiskContent } from '../source/content.ts';
 import { isZero } from './is-zero.ts';
 
@@ -63,8 +64,7 @@ async function writeBatch(
     else if (!fresh) await client.writeZeroes(start, length, stop);
     onBytes?.(length);
   });
-  const failed = (await Promise.allSettled(writes)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+  await allEnded(writes);
 }
 
 /** The extents with borders at multiples of `align`: a block that holds any data is data. */
