@@ -20,8 +20,11 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** Runs a program with the workspace's own programs first on the PATH; ends the set-up when it fails. */
-export function run(program, args, { env = {}, quiet = false, allowFailure = false } = {}) {
+/**
+ * Runs a program with the workspace's own programs first on the PATH; ends the set-up when it fails, and the program when it
+ * has not ended after `minutes`.
+ */
+export function run(program, args, { env = {}, quiet = false, allowFailure = false, minutes } = {}) {
   const result = spawnSync(program, args, {
     cwd: root,
     env: {
@@ -33,7 +36,13 @@ export function run(program, args, { env = {}, quiet = false, allowFailure = fal
     },
     stdio: quiet ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'inherit', 'inherit'],
     maxBuffer: 1 << 26,
+    ...(minutes !== undefined && { timeout: minutes * 60_000 }),
   });
+  if (result.error?.code === 'ETIMEDOUT') {
+    say(`«${program} ${args.join(' ')}» did not end within ${minutes} minutes, and was ended`);
+    if (!allowFailure) process.exit(1);
+    return 1;
+  }
   if (result.error) fail(`${program} could not be started: ${result.error.message}`);
   if (result.status !== 0 && !allowFailure) {
     if (quiet) process.stderr.write(`${result.stdout}${result.stderr}`);
@@ -80,11 +89,8 @@ export function build() {
 }
 
 /** Runs turbo tasks, two at a time; returns turbo's exit code when `allowFailure` is set. */
-export function turbo(tasks, options = [], { allowFailure = false, quiet = false } = {}) {
-  return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], {
-    allowFailure,
-    quiet,
-  });
+export function turbo(tasks, options = [], how) {
+  return pnpm(['exec', 'turbo', 'run', ...tasks, '--concurrency=2', '--no-update-notifier', ...options], how);
 }
 
 function nodeVersion() {

@@ -17,7 +17,13 @@ export interface MappedExport {
   readonly writable: boolean;
 }
 
-/** Disks of a restore point in use: served, and perhaps shown as a device or as files. */
+/**
+ * Disks of a restore point in use: served, and perhaps shown as a device or as files.
+ *
+ * This process serves them: what it reads itself of the mounted files it may wait for for ever. A program that it starts
+ * meanwhile closes its copy of the open file, FUSE holds that back until the disk has answered, and node answers nothing until
+ * the program runs. Read them in another process.
+ */
 export class Mapping implements AsyncDisposable {
   readonly exports: readonly MappedExport[];
   /** The exports of the other points, opened when they are asked for. */
