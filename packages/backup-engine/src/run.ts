@@ -1,4 +1,5 @@
 import { logFileName, type Recovery, recover, SetLock, VmLock } from '@virtnbd/backup-set';
+import { Connections } from './connections.ts';
 import type { BackupContext, BackupRequest, BackupResult, SkippedBackup } from './context.ts';
 import type { BackupListener, BackupStep } from './events.ts';
 import { thawAfterwards } from './guest/thaw-afterwards.ts';
@@ -26,9 +27,8 @@ export async function runBackup(request: BackupRequest, context: BackupContext):
   const step = (name: BackupStep): void => tell({ type: 'step', step: name });
   const signal = context.signal ?? new AbortController().signal;
   signal.throwIfAborted();
-  // Two, so that the guest can be thawed and the job ended while a call blocks the other.
-  await using libvirt = await context.connect();
-  await using second = await context.connect();
+  await using connections = await Connections.open(context);
+  const { libvirt, second } = connections;
   step('connected');
   const { uuid } = await libvirt.lookup(request.domain);
   const { host, hypervisor } = context;

@@ -1,6 +1,7 @@
 import { VmLock } from '@virtnbd/backup-set';
 import { LibvirtError, parseBackupJob } from '@virtnbd/libvirt-ops';
 import { formatNbdUri } from '@virtnbd/nbd-client';
+import { Connections } from './connections.ts';
 import type { BackupContext, BackupRequest } from './context.ts';
 import { BackupError } from './errors.ts';
 import { StartingWatchdog } from './guest/watchdog.ts';
@@ -25,8 +26,8 @@ export interface StartedJob {
  */
 export async function startBackupJob(request: BackupRequest, context: BackupContext): Promise<StartedJob> {
   const signal = context.signal ?? new AbortController().signal;
-  await using libvirt = await context.connect();
-  await using second = await context.connect();
+  await using connections = await Connections.open(context);
+  const { libvirt, second } = connections;
   const { uuid, name, active } = await libvirt.lookup(request.domain);
   if (!active)
     throw new BackupError('NO_JOB', `the VM ${name} is off, and has no job then; start it: virsh start ${name}`);

@@ -9,6 +9,11 @@ const MOST_BUFFERS = 12;
 const LEAST_BUFFERS = 3;
 /** Smaller payloads are copied sooner than put into place one by one, in bytes. */
 const LEAST_PLACED = 32 << 10;
+/**
+ * So many larger ones in a row are worth the wait for the reads before them, whose lengths in the file may not be known before:
+ * where they alternate with small ones each would be waited for.
+ */
+const PLACED_IN_A_ROW = 8;
 /** Zero frames that may wait for their turn. */
 const ZEROES_QUEUED = 1024;
 
@@ -33,7 +38,7 @@ interface BlockReadOptions {
 /** What the copy writes to: a `StreamWriter`. Calls may overlap and take effect in their order. */
 export interface FrameWriter {
   data(start: number, payload: Uint8Array): Promise<void>;
-  /** Where a payload may be put that then needs no `data`; null where it has no place. */
+  /** Where a payload may be put that then needs no `data`; null where neither this one nor any other of its size has a place. */
   place?(start: number, length: number): Promise<PayloadPlace | null>;
   /** Nothing more will come, and no place be filled: what waits for that is to reject. */
   abandon?(reason: unknown): void;
@@ -59,6 +64,9 @@ export async function copyDisk(
   const pending = new Set<Promise<void>>();
   let order: Promise<void> = Promise.resolve();
   let zeroes = 0;
+  let places = reader.readInto !== undefined && writer.place !== undefined;
+  /** Frames in a row that are large enough for a place; at the beginning there is none to wait for. */
+  let row = PLACED_IN_A_ROW;
 
   const track = (work: Promise<void>): void => {
     const settled = work
@@ -71,10 +79,14 @@ export async function copyDisk(
 
   /** Has a frame read to where it belongs in the file; false where that cannot be. */
   const toItsPlace = async ({ start, length }: Frame): Promise<boolean> => {
-    if (length < LEAST_PLACED || reader.readInto === undefined || writer.place === undefined) return false;
+    row = length < LEAST_PLACED ? 0 : row + 1;
+    if (!places || row < PLACED_IN_A_ROW) return false;
     await order;
-    const place = await writer.place(start, length);
-    if (place === null) return false;
+    const place = await writer.place?.(start, length);
+    if (!place || !reader.readInto) {
+      places = false;
+      return false;
+    }
     const reading = reader.readInto(start, place.buffers, { signal, inPlace: true }).then(() => {
       place.filled();
       options.onBytes?.(length);
