@@ -15,6 +15,7 @@ export const base = [
   { program: 'qemu-nbd', debian: 'qemu-utils' },
   { program: 'mkfs.ext4', debian: 'e2fsprogs' },
   { program: 'setpriv', debian: 'util-linux' },
+  { file: 'libdeflate.so.0', debian: 'libdeflate0' },
 ];
 
 /** Counterparts that only some tests run against. */

@@ -12,43 +12,26 @@
 export const KERNEL_BYTES = 256 * 1024;
 
 /**
- * Adler-32 of the bytes of its memory from `start` to `end` (a positive multiple of 32 of them), going on from a and b:
- * b·2^16 + a.
+ * Adler-32 of the first `length` bytes of its memory (a positive multiple of 32 of them), going on from a and b: b·2^16 + a.
  */
-export type Adler32Kernel = (end: number, a: number, b: number, start: number) => number;
-
-/** Memory of WebAssembly, not shared with other threads. */
-export interface KernelMemory {
-  readonly buffer: ArrayBuffer;
-}
+type Adler32Kernel = (length: number, a: number, b: number) => number;
 
 interface WebAssemblyLike {
   Module: new (bytes: Uint8Array) => object;
-  Memory: new (options: { initial: number }) => KernelMemory;
-  Instance: new (module: object, imports: { sums: { memory: KernelMemory } }) => { exports: { update: Adler32Kernel } };
+  Instance: new (module: object) => { exports: { memory: { buffer: ArrayBuffer }; update: Adler32Kernel } };
 }
 
-/** A kernel over this memory; undefined where WebAssembly or its SIMD is not to be had (`node --jitless`). */
-export function adler32Kernel(memory: KernelMemory): Adler32Kernel | undefined {
+/** The kernel and its memory, of KERNEL_BYTES; undefined where WebAssembly or its SIMD is not to be had (`node --jitless`). */
+export function loadAdler32Kernel(): { readonly memory: Uint8Array; readonly kernel: Adler32Kernel } | undefined {
   const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
   if (WebAssembly === undefined) return undefined;
   try {
-    compiled ??= new WebAssembly.Module(assemble());
-    return new WebAssembly.Instance(compiled, { sums: { memory } }).exports.update;
+    const { memory, update } = new WebAssembly.Instance(new WebAssembly.Module(assemble())).exports;
+    return { memory: new Uint8Array(memory.buffer), kernel: update };
   } catch {
     return undefined;
   }
 }
-
-/** A kernel with memory of its own, of KERNEL_BYTES. */
-export function loadAdler32Kernel(): { readonly memory: Uint8Array; readonly kernel: Adler32Kernel } | undefined {
-  const { WebAssembly } = globalThis as { WebAssembly?: WebAssemblyLike };
-  const memory = WebAssembly && new WebAssembly.Memory({ initial: KERNEL_BYTES / 65536 });
-  const kernel = memory && adler32Kernel(memory);
-  return kernel && { memory: new Uint8Array(memory.buffer), kernel };
-}
-
-let compiled: object | undefined;
 
 const I32 = 0x7f;
 const V128 = 0x7b;
@@ -56,7 +39,7 @@ const VOID = 0x40;
 const NMAX = 5536;
 const BASE = 65521;
 
-// Locals: the parameters first, then i32s, then vectors.
+// Locals: the parameters first, then i32s (zero at first), then vectors.
 const [END, A, B, PTR, STOP, VA, VP, VB, LOW0, HIGH0, LOW1, HIGH1] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 const get = (local: number) => [0x20, local];
@@ -130,21 +113,21 @@ function kernelBody(): number[] {
     ...[...get(B), ...sum(VB), i32Add, ...sum(VP), ...i32(5), i32Shl, i32Add, ...i32(BASE), i32RemU, ...set(B)],
     ...[...get(PTR), ...get(END), i32LtU, 0x0d, 0],
   ];
-  const locals = [2, 1, I32, 7, V128];
+  const locals = [2, 2, I32, 7, V128];
   return [...locals, 0x03, VOID, ...round, 0x0b, ...get(B), ...i32(16), i32Shl, ...get(A), i32Or, 0x0b];
 }
 
-/** A module with the memory `sums.memory` of whoever uses it and one function `update(end, a, b, start)`. */
+/** A module with a memory of KERNEL_BYTES and one function `update(length, a, b)`, both exported. */
 function assemble(): Uint8Array {
   const section = (id: number, content: readonly number[]) => [id, ...unsignedLeb(content.length), ...content];
   const name = (text: string) => [text.length, ...Buffer.from(text, 'latin1')];
   const body = kernelBody();
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 4, I32, I32, I32, I32, 1, I32]),
-    ...section(2, [1, ...name('sums'), ...name('memory'), 2, 0, 0]),
+    ...section(1, [1, 0x60, 3, I32, I32, I32, 1, I32]),
     ...section(3, [1, 0]),
-    ...section(7, [1, ...name('update'), 0, 0]),
+    ...section(5, [1, 0, ...unsignedLeb(KERNEL_BYTES / 65536)]),
+    ...section(7, [2, ...name('memory'), 2, 0, ...name('update'), 0, 0]),
     ...section(10, [1, ...unsignedLeb(body.length), ...body]),
   ]);
 }

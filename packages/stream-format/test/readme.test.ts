@@ -6,7 +6,7 @@ import { requires, run, sha256File, type TempFolder, tempFolder } from '@virtnbd
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const PACKAGE = join(import.meta.dirname, '..');
-const LZ4 = join(import.meta.dirname, '../../lz4');
+const PACKED = ['stream-format', 'checksums', 'lz4'];
 
 /** The script of this name in the README. */
 async function script(name: string): Promise<string> {
@@ -22,11 +22,11 @@ describe.skipIf(requires('npm', 'tar').skip)(
 
     beforeAll(async () => {
       folder = await tempFolder();
-      for (const [name, path] of [['stream-format', PACKAGE] as const, ['lz4', LZ4] as const]) {
+      for (const name of PACKED) {
         const target = join(folder.path, 'node_modules/@virtnbd', name);
         await mkdir(target, { recursive: true });
         const args = ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder.path];
-        const { stdout } = await run('npm', args, { cwd: path });
+        const { stdout } = await run('npm', args, { cwd: join(PACKAGE, '..', name) });
         await run('tar', ['-xzf', join(folder.path, stdout.trim()), '-C', target, '--strip-components=1']);
       }
       // What an install would bring from the registry.
@@ -66,7 +66,7 @@ describe.skipIf(requires('npm', 'tar').skip)(
 
 /** The folder of an installed package of `@virtnbd/lz4`. */
 function packageFolder(name: string): string {
-  let folder = dirname(createRequire(join(LZ4, 'package.json')).resolve(name));
+  let folder = dirname(createRequire(join(PACKAGE, '..', 'lz4', 'package.json')).resolve(name));
   while (!existsSync(join(folder, 'package.json')) || !folder.endsWith(name)) folder = dirname(folder);
   return folder;
 }

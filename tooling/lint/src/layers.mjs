@@ -3,7 +3,7 @@
  * layer never import each other. `packages/README.md` says what each of them is for.
  */
 export const layers = [
-  ['lz4'],
+  ['checksums', 'lz4'],
   ['stream-format', 'nbd-protocol', 'qcow2-writer'],
   ['libvirt-ops', 'host', 'nbd-client', 'nbd-server'],
   ['backup-set', 'checkpoint-store', 'hypervisor'],
@@ -24,8 +24,11 @@ export const reserved = [
     modules: ['node:net', 'node:tls', 'node:dgram', 'node:http', 'node:https'],
     only: ['packages/host/src/', 'packages/nbd-client/src/', 'packages/nbd-server/src/'],
   },
-  { modules: ['node:worker_threads'], only: ['packages/libvirt-ops/src/', 'packages/stream-format/src/'] },
-  { modules: ['koffi'], only: ['packages/libvirt-ops/src/ffi/', 'packages/lz4/src/ffi/'] },
+  { modules: ['node:worker_threads'], only: ['packages/libvirt-ops/src/'] },
+  {
+    modules: ['koffi'],
+    only: ['packages/checksums/src/ffi/', 'packages/libvirt-ops/src/ffi/', 'packages/lz4/src/ffi/'],
+  },
   { modules: ['@oclif/core', 'cli-progress'], only: ['packages/cli-kit/src/', 'apps/'] },
   { modules: ['node:readline'], only: ['packages/cli-kit/src/', 'apps/'] },
   { modules: ['node:tty'], only: ['packages/cli-kit/src/', 'packages/host/src/standard-output.ts', 'apps/'] },

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { Crc32Shift } from './crc32-shift.ts';
 
 /** What small reads are checked in. */

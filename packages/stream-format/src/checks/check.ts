@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { StreamFormatError, type StreamFormatErrorCode, withFileName } from '../errors.ts';
 import type { FrameIndex } from '../frames/frame-index.ts';
 import type { StreamMeta } from '../frames/meta.ts';

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { StreamFormatError } from '../errors.ts';
 import { SpareBuffers } from '../read/spare-buffers.ts';
 import type { RandomAccessSource } from '../source.ts';

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { StreamFormatError } from '../errors.ts';
 
 /*
@@ -133,24 +133,6 @@ export class ChunkHasher {
       if (this.#inChunk === this.#chunkSize) this.#endChunk();
     }
     this.#fileSize += bytes.length;
-  }
-
-  /**
-   * As `update` with whole chunks, after whole chunks, of which the checksums are known.
-   *
-   * @throws StreamFormatError USAGE when it is not so
-   */
-  append(crcs: readonly number[], length: number): void {
-    if (this.#inChunk !== 0 || length !== crcs.length * this.#chunkSize)
-      throw new StreamFormatError(
-        'USAGE',
-        `${crcs.length} checksums for ${length} bytes, ${this.#inChunk} into a chunk`,
-      );
-    for (const crc of crcs) {
-      this.#crc = crc;
-      this.#endChunk();
-    }
-    this.#fileSize += length;
   }
 
   /** As `update` with so many zero bytes, at next to no cost. */

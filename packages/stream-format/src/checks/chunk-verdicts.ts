@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import type { RandomAccessSource } from '../source.ts';
 import type { ChunkChecksums } from './chunk-checksums.ts';
 

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 
 /**
  * The CRC-32 of two pieces put together, from that of each, where the second one has a fixed length.

@@ -1,10 +1,12 @@
-import type { ChunkChecksums } from '../checks/chunk-checksums.ts';
-import { FileSums } from '../checks/file-sums.ts';
+import { Adler32 } from '../checks/adler32.ts';
+import { type ChunkChecksums, ChunkHasher } from '../checks/chunk-checksums.ts';
 import type { Sink } from '../source.ts';
-import { plainMemory, SEGMENT_BYTES, type SegmentMemory, segmentMemory } from './segment-memory.ts';
+import { plainMemory, SEGMENT_BYTES, segmentMemory } from './segment-memory.ts';
 
-/** A smaller file is not worth memory of its own kind, nor a thread. */
+/** A smaller file is not worth memory of its own kind. */
 const SMALL_BYTES = 8 << 20;
+/** Of which both checksums are made at a time. */
+const SUMS_BYTES = 256 << 10;
 /** A room lies across two at most, and what follows it may be in a third. */
 const FEWEST = 3;
 
@@ -15,8 +17,6 @@ export interface SegmentWriterOptions {
   readonly segments: number;
   /** Bytes of the file, about. */
   readonly expected: number;
-  /** Whether most of it will be put into rooms. */
-  readonly inRooms: boolean;
 }
 
 /** Where a payload goes. */
@@ -42,12 +42,14 @@ interface Segment {
  */
 export class SegmentWriter {
   readonly #sink: Sink;
-  readonly #sums: FileSums;
+  readonly #adler32 = new Adler32();
+  readonly #hasher: ChunkHasher;
   readonly #options: SegmentWriterOptions;
   readonly #underWay = new Set<Promise<void>>();
   /** Those that are not with the sink yet, in the order of the file; the last one is open while it has space. */
   readonly #segments: Segment[] = [];
-  #memory: SegmentMemory | undefined;
+  /** Free ones; undefined before the first is needed. */
+  #memory: Uint8Array[] | undefined;
   #onFree: (() => void) | undefined;
   #size = 0;
   #failure: { readonly error: unknown } | undefined;
@@ -55,7 +57,7 @@ export class SegmentWriter {
   constructor(sink: Sink, options: SegmentWriterOptions) {
     this.#sink = sink;
     this.#options = options;
-    this.#sums = new FileSums(options.chunkSize);
+    this.#hasher = new ChunkHasher(options.chunkSize);
   }
 
   /** Whether there are rooms that the caller has not filled. */
@@ -124,7 +126,7 @@ export class SegmentWriter {
     this.#sendReady(1);
     await Promise.all(this.#underWay);
     this.#throwFailure();
-    return await this.#sums.finish(frameTable);
+    return { adler32: this.#adler32.value, chunks: this.#hasher.finish(frameTable) };
   }
 
   /** Nothing more goes to the sink; calls that wait reject with the reason. */
@@ -140,7 +142,7 @@ export class SegmentWriter {
 
   async #next(): Promise<Segment> {
     this.#memory ??= this.#allocate();
-    const free = this.#memory.segments;
+    const free = this.#memory;
     let memory = free.pop();
     for (; memory === undefined; memory = free.pop()) {
       this.#throwFailure();
@@ -153,9 +155,9 @@ export class SegmentWriter {
     return segment;
   }
 
-  #allocate(): SegmentMemory {
-    const { expected, segments, inRooms } = this.#options;
-    return expected < SMALL_BYTES ? plainMemory(FEWEST) : segmentMemory(Math.max(FEWEST, segments), inRooms);
+  #allocate(): Uint8Array[] {
+    const { expected, segments } = this.#options;
+    return expected < SMALL_BYTES ? plainMemory(FEWEST) : segmentMemory(Math.max(FEWEST, segments));
   }
 
   /** @param least bytes that a segment must have */
@@ -170,14 +172,23 @@ export class SegmentWriter {
 
   #send({ memory, used }: Segment): void {
     const bytes = memory.subarray(0, used);
-    const written = this.#sink.write([bytes]);
-    const done = Promise.allSettled([written, this.#sums.update(bytes, this.#memory?.kernel)]).then(([result]) => {
-      if (result.status === 'rejected') this.#failure ??= { error: result.reason };
-      this.#underWay.delete(done);
-      this.#memory?.segments.push(memory);
-      this.#onFree?.();
-    });
+    const done = this.#sink
+      .write([bytes])
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .then(() => {
+        this.#underWay.delete(done);
+        this.#memory?.push(memory);
+        this.#onFree?.();
+      });
     this.#underWay.add(done);
+    // Meanwhile, and both of a part at a time: it is in the processor's cache then.
+    for (let at = 0; at < used; at += SUMS_BYTES) {
+      const part = bytes.subarray(at, at + SUMS_BYTES);
+      this.#hasher.update(part);
+      this.#adler32.update(part);
+    }
   }
 
   #throwFailure(): void {

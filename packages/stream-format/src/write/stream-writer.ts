@@ -76,8 +76,7 @@ export class StreamWriter {
     const { compressed } = meta;
     this.#level = options.level ?? (typeof compressed === 'number' && compressed > 0 ? compressed : undefined);
     const { chunkSize, segments = SEGMENTS } = options;
-    const inRooms = this.#method === undefined;
-    this.#file = new SegmentWriter(sink, { chunkSize, segments, expected: meta.dataSize, inRooms });
+    this.#file = new SegmentWriter(sink, { chunkSize, segments, expected: meta.dataSize });
     const streamVersion = this.#method === 'zstd' ? 3 : 2;
     this.#meta = { ...meta, compressed: false, compressionMethod: this.#method ?? 'lz4', streamVersion };
   }

@@ -1,0 +1,3 @@
+import { preset } from '@virtnbd/presets/tsup';
+
+export default preset();

@@ -1,0 +1,3 @@
+import { preset } from '@virtnbd/presets/vitest';
+
+export default preset();
