@@ -72,29 +72,17 @@ const sum = (vector: number) => [
   ...[...get(vector), ...lane(2), i32Add, ...get(vector), ...lane(3), i32Add],
 ];
 
+/** The 16 bytes at `ptr + offset`, as 16 bits each: the first eight in `low`, the others in `high`. */
+const loadWide = (offset: number, low: number, high: number) => [
+  ...[...get(PTR), ...load(offset), ...tee(high), ...extendLow, ...set(low)],
+  ...[...get(high), ...extendHigh, ...set(high)],
+];
+
 function kernelBody(): number[] {
   const step = [
     ...[...get(VP), ...get(VA), ...i32x4Add, ...set(VP)],
-    ...[
-      ...get(PTR),
-      ...load(0),
-      ...tee(HIGH0),
-      ...extendLow,
-      ...set(LOW0),
-      ...get(HIGH0),
-      ...extendHigh,
-      ...set(HIGH0),
-    ],
-    ...[
-      ...get(PTR),
-      ...load(16),
-      ...tee(HIGH1),
-      ...extendLow,
-      ...set(LOW1),
-      ...get(HIGH1),
-      ...extendHigh,
-      ...set(HIGH1),
-    ],
+    ...loadWide(0, LOW0, HIGH0),
+    ...loadWide(16, LOW1, HIGH1),
     // Four bytes in each 16-bit lane: at most 1020.
     ...[...get(VA), ...get(LOW0), ...get(HIGH0), ...i16x8Add, ...get(LOW1), ...i16x8Add, ...get(HIGH1), ...i16x8Add],
     ...[...ones, ...dot, ...i32x4Add, ...set(VA)],

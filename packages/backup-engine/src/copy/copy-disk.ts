@@ -64,7 +64,8 @@ export async function copyDisk(
   const pending = new Set<Promise<void>>();
   let order: Promise<void> = Promise.resolve();
   let zeroes = 0;
-  let places = reader.readInto !== undefined && writer.place !== undefined;
+  /** Until the writer had none. */
+  let places = true;
   /** Frames in a row that are large enough for a place; at the beginning there is none to wait for. */
   let row = PLACED_IN_A_ROW;
 
@@ -80,13 +81,11 @@ export async function copyDisk(
   /** Has a frame read to where it belongs in the file; false where that cannot be. */
   const toItsPlace = async ({ start, length }: Frame): Promise<boolean> => {
     row = length < LEAST_PLACED ? 0 : row + 1;
-    if (!places || row < PLACED_IN_A_ROW) return false;
+    if (!places || row < PLACED_IN_A_ROW || reader.readInto === undefined || writer.place === undefined) return false;
     await order;
-    const place = await writer.place?.(start, length);
-    if (!place || !reader.readInto) {
-      places = false;
-      return false;
-    }
+    const place = await writer.place(start, length);
+    places = place !== null;
+    if (place === null) return false;
     const reading = reader.readInto(start, place.buffers, { signal, inPlace: true }).then(() => {
       place.filled();
       options.onBytes?.(length);

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { type Host, HostError } from '@virtnbd/host';
 import {
   type ChunkChecksums,

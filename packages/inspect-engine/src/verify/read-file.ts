@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '@virtnbd/checksums';
 import { HostError } from '@virtnbd/host';
 import type { ChunkChecksums, RandomAccessSource } from '@virtnbd/stream-format';
 import { RangeList } from '@virtnbd/virtual-disk';

@@ -7,7 +7,8 @@ export const SUM_BLOCK = 4096;
 const SUM_BYTES = 8 * 1024 * 1024;
 const WORD = 4;
 
-const pastBlock = new Crc32Shift(SUM_BLOCK);
+/** Made when first needed: it makes checksums itself, and who only imports this makes none. */
+let pastBlock: Crc32Shift | undefined;
 
 /**
  * Checksums of 4 KiB each, made of chunks that were found whole: with them a small read of the same chunk needs to read and
@@ -38,6 +39,7 @@ export class BlockSums {
     this.#owners[slot] = 0;
     let at = slot * this.#blocksPerChunk;
     let found = 0;
+    pastBlock ??= new Crc32Shift(SUM_BLOCK);
     for (let from = 0; from < bytes.length; from += SUM_BLOCK) {
       const block = bytes.subarray(from, from + SUM_BLOCK);
       const sum = crc32(block);

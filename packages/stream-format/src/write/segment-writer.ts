@@ -36,9 +36,9 @@ interface Segment {
 }
 
 /**
- * Gathers what is written into segments of 1 MiB, which begin at multiples of that in the file, hands them to a sink
- * and makes the checksums of the file, both while the next ones are being filled. What is written is either copied, or put by the caller
- * into a room that was made for it.
+ * Gathers what is written into segments of 1 MiB, which begin at multiples of that in the file, hands them to a sink, which may
+ * write them while the next ones are being filled, and makes the checksums of the file. What is written is either copied, or put
+ * by the caller into a room that was made for it.
  */
 export class SegmentWriter {
   readonly #sink: Sink;
