@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { PAGE_BYTES } from './aligned-buffer.ts';
 import { errnoOf } from './errors.ts';
+import { runProgram } from './programs.ts';
 
 /** Smaller writes are not worth their wait for the disk, in bytes. */
 const LEAST = 64 << 10;
@@ -57,6 +58,16 @@ export class DirectWriter {
       this.#refused = true;
       return 0;
     }
+  }
+
+  /**
+   * Has the file system give the file its blocks, as far as it can. A write that makes the file longer, or fills a hole, has it
+   * for itself: the next one only begins when the disk has it, and the disk waits meanwhile.
+   */
+  async allocate(bytes: number): Promise<void> {
+    // Node has no fallocate(2); the program's is not the C library's, which would write zeroes where the system cannot.
+    const file = `/proc/${process.pid}/fd/${this.#handle.fd}`;
+    await runProgram('fallocate', ['--length', String(bytes), file]).catch(() => undefined);
   }
 
   async close(): Promise<void> {

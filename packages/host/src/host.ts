@@ -219,6 +219,12 @@ export interface HostFile extends AsyncDisposable {
   /** Resolves when all that was written is on the disk. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
+  /**
+   * Where large writes to it are direct: has the file system give it the blocks of its first so many bytes, and makes it so
+   * long, before they are written; the writes need not wait for one another then. It is a matter of speed: where that cannot be
+   * nothing happens, and it is for the writes to tell that there is no space.
+   */
+  allocate?(bytes: number): Promise<void>;
   /** Waits for what is under way. May be called again. */
   close(): Promise<void>;
 }

@@ -119,6 +119,11 @@ export class LocalFile implements HostFile {
     });
   }
 
+  async allocate(bytes: number): Promise<void> {
+    requireOffset(bytes, this.path);
+    await this.#direct?.allocate(bytes);
+  }
+
   async chmod(mode: number): Promise<void> {
     await naming('cannot change the mode of', this.path, () => this.#handle.chmod(mode));
   }

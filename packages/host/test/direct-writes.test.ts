@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requires } from '@virtnbd/test-kit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -56,6 +56,31 @@ describe.skipIf(requires('root', 'fincore', 'mkfs.ext4', 'mkfs.xfs').skip).each(
     expect(cached(path)).toBe(0);
     expect(await file.size()).toBe(6 * MIB);
     expect(Buffer.concat([...pieces, Buffer.alloc(2 * MIB), aligned(MIB, 1)]).equals(await readFile(path))).toBe(true);
+    await rm(path);
+  });
+
+  test('the blocks of what is going to be written are set aside, and the writes go where they would', async () => {
+    const path = join(folder, 'allocated');
+    await using file = await host.files.open(path, 'create', { direct: true });
+    await file.allocate?.(4 * MIB);
+    const { size: length, blocks } = await stat(path);
+    expect([length, blocks * 512 >= 4 * MIB]).toEqual([4 * MIB, true]);
+    const pieces = [1, 2, 3, 4].map((seed) => aligned(MIB, seed));
+    await Promise.all([...pieces, Buffer.from('the end')].map((piece) => file.write([piece])));
+    expect(Buffer.concat([...pieces, Buffer.from('the end')]).equals(await readFile(path))).toBe(true);
+    await rm(path);
+  });
+
+  test('more than there is leaves it to the writes to say so; without the wish there is nothing to set aside', async () => {
+    const path = join(folder, 'too much');
+    await using file = await host.files.open(path, 'create', { direct: true });
+    await file.allocate?.(10 * size);
+    await file.write([aligned(MIB, 1)]);
+    expect(aligned(MIB, 1).equals((await readFile(path)).subarray(0, MIB))).toBe(true);
+    await rm(path);
+    await using usual = await host.files.open(path, 'create');
+    await usual.allocate?.(MIB);
+    expect(await usual.size()).toBe(0);
     await rm(path);
   });
 

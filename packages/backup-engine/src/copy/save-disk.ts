@@ -35,6 +35,8 @@ interface SaveOptions {
 }
 
 const LZ4_SEGMENTS = 4;
+/** Less is written sooner than its blocks are asked for, in bytes. */
+const LEAST_ALLOCATED = 64 << 20;
 
 /** Saves one disk, as {@link copyOut} does; a failure names the disk. */
 export async function saveDisk(
@@ -89,6 +91,8 @@ async function copyOut(
     const { dataBytes, zeroBytes } = table;
     tell({ type: 'disk', disk: target, virtualSize, dataBytes, zeroBytes });
     await using out = await transaction.createData(file);
+    // The file has all of that, and its headers besides.
+    if (isPlain(disk, options) && dataBytes >= LEAST_ALLOCATED) await out.allocate?.(dataBytes);
     await using sync = new EarlySync([out]);
     const copy = (writer: FrameWriter): Promise<void> =>
       copyDisk(rateLimit?.over(client) ?? client, writer, table, {
@@ -112,6 +116,11 @@ async function copyOut(
   } finally {
     client.destroy();
   }
+}
+
+/** Whether the data frames' payloads are in the file as they are. */
+function isPlain({ output }: PlannedDisk, { compress }: SaveOptions): boolean {
+  return output !== 'raw' && compress === undefined;
 }
 
 function asked(
