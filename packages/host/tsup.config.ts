@@ -1,3 +1,4 @@
 import { preset } from '@virtnbd/presets/tsup';
 
-export default preset();
+// The compile cache is used before anything else is loaded.
+export default preset({ index: 'src/index.ts', 'compile-cache': 'src/compile-cache.ts' }, ['index', 'compile-cache']);

@@ -1,4 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
-import { runCli } from '../dist/index.js';
+import { useCompileCache } from '@virtnbd/host/compile-cache';
 
+useCompileCache(import.meta.url);
+const { runCli } = await import('../dist/index.js');
 await runCli(import.meta.url);

@@ -3,7 +3,7 @@ import { type Host, HostError } from '@virtnbd/host';
 import { BackupSetError } from './errors.ts';
 import { parseFileName } from './names.ts';
 import { ZipFolderFiles } from './zip/zip-folder.ts';
-import { openZips, type ZipMember } from './zip/zip-index.ts';
+import type { ZipMember } from './zip/zip-index.ts';
 
 /** Where a backup is read from. */
 export interface BackupSource extends AsyncDisposable {
@@ -33,8 +33,7 @@ export async function openBackupSource(host: Host, input: string, cwd: string): 
   // A file whose own name has a comma is found under it before.
   const names = kind === undefined ? input.split(',').filter((name) => name !== '') : [input];
   const paths = names.map((name) => resolve(cwd, name));
-  const { members, close } = await openZips(host, paths);
-  return await assemble(host, { folder: path, paths, members, close, isReal: false });
+  return await assemble(host, { folder: path, paths, isReal: false });
 }
 
 async function openFolder(host: Host, folder: string): Promise<BackupSource> {
@@ -42,8 +41,7 @@ async function openFolder(host: Host, folder: string): Promise<BackupSource> {
   const names = entries.filter(({ name, kind }) => (kind === 'file' || kind === 'link') && /\.zip$/i.test(name));
   const paths = names.map(({ name }) => join(folder, name));
   if (paths.length === 0) return plain(host, folder);
-  const { members, close } = await openZips(host, paths);
-  return await assemble(host, { folder, paths, members, close, isReal: true });
+  return await assemble(host, { folder, paths, isReal: true });
 }
 
 function plain(host: Host, folder: string): BackupSource {
@@ -54,12 +52,12 @@ function plain(host: Host, folder: string): BackupSource {
 interface Parts {
   folder: string;
   paths: readonly string[];
-  members: readonly ZipMember[];
-  close: () => Promise<void>;
   isReal: boolean;
 }
 
-async function assemble(host: Host, { folder, paths, members, close, isReal }: Parts): Promise<BackupSource> {
+async function assemble(host: Host, { folder, paths, isReal }: Parts): Promise<BackupSource> {
+  const { openZips } = await import('./zip/zip-index.ts'); // here, since few backups are zips, and loading it takes time
+  const { members, close } = await openZips(host, paths);
   try {
     const byName = await withoutDoubles(host, isReal ? folder : null, members);
     const hidden = paths.map((path) => basename(path));

@@ -12,6 +12,7 @@ import type { AbortJobOptions, CheckpointInfo, ConnectionAddress, OpenOptions } 
 import { WorkerThread } from './worker-thread.ts';
 import { type DomainCapabilities, parseDomainCapabilities } from './xml/capabilities.ts';
 import { parseCheckpoint } from './xml/checkpoint.ts';
+import { loadParser } from './xml/parse.ts';
 import { parseVolume, type VolumeDescription } from './xml/volume.ts';
 
 const OPEN_TIMEOUT = 30_000;
@@ -57,7 +58,10 @@ export class LibvirtConnection implements AsyncDisposable {
     const timer = timeoutMs > 0 ? setTimeout(() => thread.kill(tooSlow(uri, timeoutMs)), timeoutMs) : undefined;
     try {
       const request: OpenRequest = { uri, readOnly, ...(auth === undefined ? {} : { credentials: auth }) };
-      await thread.call('open', request);
+      const opening = thread.call('open', request);
+      // What libvirt is asked for is XML, and while the thread connects there is nothing else to do.
+      loadParser().catch(() => undefined);
+      await opening;
       signal?.throwIfAborted();
       return new LibvirtConnection({ uri, ...(auth && { auth }) }, thread, lost.signal);
     } catch (error) {

@@ -7,7 +7,9 @@ interface Jobs {
   backupXml(uuid: string): Promise<string>;
 }
 
-const POLL = 10;
+/** Milliseconds between two questions: QEMU needs two or three, unless it has much to do. */
+const FIRST_POLL = 1;
+const LONGEST_POLL = 10;
 const WAIT = 30_000;
 
 /** The running backup job's XML, which tells it from the next one by its node numbers; null when none runs. */
@@ -29,6 +31,7 @@ export async function runningBackup(jobs: Jobs, uuid: string): Promise<string | 
 export async function waitForJobEnd(jobs: Jobs, uuid: string, job: string, options: AbortJobOptions): Promise<void> {
   const { timeoutMs = WAIT, signal } = options;
   const end = performance.now() + timeoutMs;
+  let poll = FIRST_POLL;
   while ((await runningBackup(jobs, uuid)) === job) {
     if (performance.now() > end) {
       throw new LibvirtError(
@@ -37,6 +40,7 @@ export async function waitForJobEnd(jobs: Jobs, uuid: string, job: string, optio
           `See: virsh domjobinfo ${uuid}`,
       );
     }
-    await sleep(POLL, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+    await sleep(poll, undefined, signal === undefined ? {} : { signal }).catch(() => signal?.throwIfAborted());
+    poll = Math.min(2 * poll, LONGEST_POLL);
   }
 }

@@ -15,7 +15,6 @@ import { addManifest } from '../points/piped-points.ts';
 import { dropIntent, type Intent, type JobTraces, readIntents, writeIntent } from '../records/intent.ts';
 import { encodeManifest, type FileRole, type Manifest, type ManifestFile, type Writer } from '../records/manifest.ts';
 import { BackupSet } from '../set.ts';
-import { ZipOutput } from '../zip/zip-output.ts';
 import { FolderOutput, type PointOutput } from './point-output.ts';
 import { finishFiles, type Recovery, settleIntent } from './recover.ts';
 import type { CommitInput, TransactionOptions, WrittenData } from './transaction-input.ts';
@@ -78,7 +77,11 @@ export class SetTransaction {
       const text = `The restore point ${point} exists already in ${folder}, or a run that was to make it has not ended.`;
       throw new BackupSetError('EXISTS', text, { point });
     }
-    const output = piped ? new ZipOutput(pipe, intent.checkpoints, signal) : new FolderOutput(host, folder);
+    let output: PointOutput = new FolderOutput(host, folder);
+    if (piped) {
+      const { ZipOutput } = await import('../zip/zip-output.ts'); // here, since few backups are piped, and loading it takes time
+      output = new ZipOutput(pipe, intent.checkpoints, signal);
+    }
     await requireAbsent(host, folder, [manifestName(point)]);
     await output.requireFree(intent.files);
     await writeIntent(host, folder, intent, false);

@@ -29,8 +29,11 @@ export async function parseXml(text: string, root: string, what: string): Promis
   return element;
 }
 
+/** The parser, loaded when it is first needed or going to be. */
+export const loadParser = (): Promise<typeof import('xml2js')> => import('xml2js');
+
 async function parseTree(text: string, what: string): Promise<unknown> {
-  const { Parser } = await import('xml2js'); // here, since loading it takes longer than connecting
+  const { Parser } = await loadParser();
   class DocumentParser extends Parser {
     declare readonly saxParser: Sax;
   }
