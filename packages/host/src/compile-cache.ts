@@ -1,5 +1,5 @@
 import { mkdirSync, statSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import Module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /** In the folder of the app's package, whose files this user could change as well. */
@@ -18,8 +18,8 @@ export function useCompileCache(importMetaUrl: string): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     // Code of it is run: nobody else may have put it there.
     const { uid, mode } = statSync(folder);
-    if (uid === process.geteuid?.() && (mode & 0o077) === 0) enableCompileCache(folder);
+    if (uid === process.geteuid?.() && (mode & 0o077) === 0) Module.enableCompileCache(folder);
   } catch {
-    // A package that cannot be written to, as is usual.
+    // A package that cannot be written to, as is usual; or a node older than 22, of which others tell.
   }
 }

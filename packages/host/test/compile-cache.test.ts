@@ -26,7 +26,9 @@ beforeEach(() => {
   writeFileSync(
     join(app, 'bin/app.mjs'),
     `import { getCompileCacheDir } from 'node:module';
-import { useCompileCache } from '${source}';
+import Module from 'node:module';
+if (process.argv[2] === 'old') delete Module.enableCompileCache;
+const { useCompileCache } = await import('${source}');
 useCompileCache(import.meta.url);
 await import('./more.mjs');
 process.stdout.write(getCompileCacheDir() ?? 'none');`,
@@ -35,9 +37,9 @@ process.stdout.write(getCompileCacheDir() ?? 'none');`,
 });
 afterEach(() => rmSync(app, { recursive: true }));
 
-function usedCache(options: { uid?: number; umask?: string } = {}): string {
-  const { uid, umask = '0000' } = options;
-  const command = `umask ${umask} && exec '${process.execPath}' '${join(app, 'bin/app.mjs')}'`;
+function usedCache(options: { uid?: number; umask?: string; node?: 'old' } = {}): string {
+  const { uid, umask = '0000', node = '' } = options;
+  const command = `umask ${umask} && exec '${process.execPath}' '${join(app, 'bin/app.mjs')}' ${node}`;
   return execFileSync('/bin/sh', ['-c', command], { encoding: 'utf8', cwd: '/', ...(uid !== undefined && { uid }) });
 }
 
@@ -67,3 +69,7 @@ test.skipIf(requires('root').skip)(
     expect(existsSync(cache)).toBe(false);
   },
 );
+
+test('a node that has no such cache goes on without one', () => {
+  expect(usedCache({ node: 'old' })).toBe('none');
+});
