@@ -65,7 +65,7 @@ export class DirectWriter {
    * for itself: the next one only begins when the disk has it, and the disk waits meanwhile.
    */
   async allocate(bytes: number): Promise<void> {
-    // Node has no fallocate(2); the program's is not the C library's, which would write zeroes where the system cannot.
+    // Node has no fallocate(2). The program writes no zeroes of its own where the file system cannot: it fails.
     const file = `/proc/${process.pid}/fd/${this.#handle.fd}`;
     await runProgram('fallocate', ['--length', String(bytes), file]).catch(() => undefined);
   }

@@ -116,11 +116,11 @@ async function watchdogsOf({ pid }: RunningCommand): Promise<number[]> {
 }
 
 async function kill(vm: TestVm): Promise<void> {
-  process.kill(known(await vm.pid()), 'SIGKILL');
+  process.kill(await vm.pid(), 'SIGKILL');
 }
 
 /** A process that is there: 0 would be all of our own group. */
-function known(pid: number | null | undefined): number {
+function known(pid: number | undefined): number {
   if (!pid) throw new Error('there is no such process');
   return pid;
 }

@@ -183,7 +183,7 @@ test('a VM that dies in mid-copy ends the run with 1; the next full works', asyn
 test('a VM that dies while its job begins, and libvirtd with it, ends the run with 1; the next full works', async () => {
   await using scenario = await Scenario.start([{ target: 'vda', size: '1G' }]);
   await scenario.vm.write('vda', 0, 64 * MIB, 0x11);
-  const qemu = (await scenario.vm.pid()) ?? 0;
+  const qemu = await scenario.vm.pid();
   const command = start('virtnbdbackup', scenario.backupArgs('full'), scenario.env);
   await waitFor(() => scenario.vm.jobActive(), { what: 'The job' });
   process.kill(qemu, 'SIGKILL');

@@ -68,7 +68,7 @@ test('a qemu that hangs while its disks are copied ends the backup, which is tak
   await scenario.vm.write('vda', 0, 8 * MIB, 0x11);
   await scenario.backup('full', 'virtnbdbackup.0');
   await scenario.vm.write('vda', 0, 8 * MIB, 0x22);
-  const qemu = (await scenario.vm.pid()) ?? 0;
+  const qemu = await scenario.vm.pid();
   const host = new LocalHost();
   let hangs = false;
   const running = runBackup(

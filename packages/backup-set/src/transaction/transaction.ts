@@ -77,11 +77,10 @@ export class SetTransaction {
       const text = `The restore point ${point} exists already in ${folder}, or a run that was to make it has not ended.`;
       throw new BackupSetError('EXISTS', text, { point });
     }
-    let output: PointOutput = new FolderOutput(host, folder);
-    if (piped) {
-      const { ZipOutput } = await import('../zip/zip-output.ts'); // here, since few backups are piped, and loading it takes time
-      output = new ZipOutput(pipe, intent.checkpoints, signal);
-    }
+    // The zip's code is loaded here, since few backups are piped, and loading it takes time.
+    const output = piped
+      ? new (await import('../zip/zip-output.ts')).ZipOutput(pipe, intent.checkpoints, signal)
+      : new FolderOutput(host, folder);
     await requireAbsent(host, folder, [manifestName(point)]);
     await output.requireFree(intent.files);
     await writeIntent(host, folder, intent, false);

@@ -86,9 +86,7 @@ export class TestVm {
 
   /** SIGKILL to qemu, as in a crash of the host: bitmaps stay marked as in use. */
   async crash(): Promise<void> {
-    const pid = await this.pid();
-    if (pid === null) throw new TestKitError('USAGE', `${this.name} does not run`);
-    signalIfRunning(pid, 'SIGKILL');
+    signalIfRunning(await this.pid(), 'SIGKILL');
     this.live = null;
     await waitFor(async () => (await this.state()) === 'shutoff', { what: `The crash of ${this.name}` });
   }
@@ -97,9 +95,11 @@ export class TestVm {
     await this.virsh('undefine', '--checkpoints-metadata', '--snapshots-metadata', '--nvram');
   }
 
-  /** The pid of this VM's qemu. */
-  async pid(): Promise<number | null> {
-    return (await this.libvirt.runningQemu()).find((pid) => commandLine(pid).includes(this.uuid)) ?? null;
+  /** The pid of this VM's qemu. @throws TestKitError `USAGE` when it does not run: a signal to 0 would be one to our own group */
+  async pid(): Promise<number> {
+    const found = (await this.libvirt.runningQemu()).find((pid) => commandLine(pid).includes(this.uuid));
+    if (found === undefined) throw new TestKitError('USAGE', `${this.name} does not run`);
+    return found;
   }
 
   /** Writes `length` bytes of the value `pattern` (0 … 255). */
